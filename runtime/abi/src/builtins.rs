@@ -1,0 +1,254 @@
+//! The one list of runtime functions that compiled code can call. `rstap_codegen` makes signatures of it,
+//! `rstap_core` the table of addresses, `rstap_sema` lets library functions name a row (`%{ strlen %}`).
+//!
+//! Calling convention: `extern "C" fn(ctx: *mut Context, …)`. A `Long` is one `i64`; a `Str` argument is two, the
+//! address and the length in bytes; a `Str` result needs one more argument at the end, the address of MAXSTRINGLEN
+//! bytes to write it to, and the function returns its length. A row marked `!` may set `Context::fault`, which
+//! compiled code tests after the call.
+
+/// Type of an argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arg {
+    /// `i64`, or an address or arena offset of something.
+    Long,
+    /// Address and length.
+    Str,
+}
+
+/// Type of a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ret {
+    /// None.
+    Void,
+    /// `i64`
+    Long,
+    /// Written to the last argument; the length is returned.
+    Str,
+}
+
+/// A row of the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Signature {
+    /// Its name.
+    pub name: &'static str,
+    /// Its arguments after the context.
+    pub args: &'static [Arg],
+    /// Its result.
+    pub ret: Ret,
+    /// Whether it can set a fault.
+    pub fallible: bool,
+}
+
+/// Hands the list to the macro `$m`, as rows `name(Arg, …) -> Ret, fallible;`.
+#[macro_export]
+macro_rules! for_each_builtin {
+    ($m:ident) => {
+        $m! {
+            // Errors and the session.
+            /// `error(text)`
+            raise(Str) -> Void, true;
+            /// The text that `catch (name)` gives.
+            fault_text() -> Str, false;
+            /// `exit()`: end the session after this handler.
+            exit() -> Void, false;
+            /// `abort()`: end the handler and the session.
+            abort() -> Void, true;
+            /// `warn(text)`
+            warn(Str) -> Void, false;
+            /// `log(text)`: a line on standard error... as the library says.
+            log(Str) -> Void, false;
+            /// `system(command)`, run by rstap later.
+            system(Str) -> Void, false;
+
+            // Strings.
+            /// `a . b`
+            concat(Str, Str) -> Str, false;
+            /// The string, cut to MAXSTRINGLEN - 1 bytes.
+            copy(Str) -> Str, false;
+            /// -1, 0 or 1, bytewise.
+            compare(Str, Str) -> Long, false;
+            strlen(Str) -> Long, false;
+            /// `substr(s, start, length)`
+            substr(Str, Long, Long) -> Str, false;
+            /// `stringat(s, index)`
+            stringat(Str, Long) -> Long, true;
+            /// `strpos(s, text)`: -1 if absent.
+            strpos(Str, Str) -> Long, false;
+            /// `str_replace(s, old, new)`
+            str_replace(Str, Str, Str) -> Str, false;
+            /// `strtol(s, base)`
+            strtol(Str, Long) -> Long, false;
+            isdigit(Str) -> Long, false;
+            /// `tokenize(s, delimiters)`
+            tokenize(Str, Str) -> Str, false;
+            /// `text_strn(s, max, quoted)`: unprintable bytes escaped.
+            text_strn(Str, Long, Long) -> Str, false;
+            /// `string_quoted(s)`
+            string_quoted(Str) -> Str, false;
+            /// Whole seconds since 1970 as `Thu Jan  1 00:00:00 1970`, plus an offset in seconds.
+            ctime(Long) -> Str, true;
+
+            // Globals. The first argument is the global's arena offset.
+            string_get(Long) -> Str, false;
+            string_set(Long, Str) -> Void, false;
+
+            // Arrays. `map`: arena offset of the global; `key`: address of `key_count` KeyParts.
+            map_get_long(Long, Long) -> Long, true;
+            map_get_string(Long, Long) -> Str, true;
+            map_set_long(Long, Long, Long) -> Void, true;
+            map_set_string(Long, Long, Str) -> Void, true;
+            /// Adds to an element, making it if absent; the new value.
+            map_add_long(Long, Long, Long) -> Long, true;
+            /// `[k, *] in a`: (map, key, mask); bit `i` of the mask: part `i` is `*`.
+            map_contains(Long, Long, Long) -> Long, true;
+            /// `delete a[k, *]`: (map, key, mask)
+            map_delete(Long, Long, Long) -> Void, true;
+            /// `delete a`
+            map_clear(Long) -> Void, true;
+            /// `a[k] <<< v`
+            map_stat_add(Long, Long, Long) -> Void, true;
+            /// Arena offset of the element's statistic, 0 if the element is absent.
+            map_stat_find(Long, Long) -> Long, true;
+
+            // Walks. `iter`: address of ITERATOR_SIZE bytes.
+            /// (iter, map, order, limit, slice mask, slice key): limit < 0 is none; mask bit `i`: part `i` is free.
+            iter_begin(Long, Long, Long, Long, Long, Long) -> Void, true;
+            /// Steps to the first or next element; 0 at the end.
+            iter_next(Long) -> Long, false;
+            /// Gives the walk's memory back. Walks end in the reverse order of their begin.
+            iter_end(Long) -> Void, false;
+            /// (iter, part)
+            iter_key_long(Long, Long) -> Long, false;
+            /// (iter, part)
+            iter_key_string(Long, Long) -> Str, false;
+            iter_value_long(Long) -> Long, false;
+            iter_value_string(Long) -> Str, false;
+            /// Arena offset of the element's statistic.
+            iter_value_stat(Long) -> Long, false;
+
+            // Statistics. `stat`: arena offset of the statistic itself (a global's is at its offset + VALUE); 0 is
+            // an empty one.
+            /// `s <<< v`
+            stat_add(Long, Long) -> Void, true;
+            /// (stat, op of layout::stat_op)
+            stat_get(Long, Long) -> Long, true;
+            stat_clear(Long) -> Void, false;
+            /// `@hist_x(s)[i]`
+            hist_bucket(Long, Long) -> Long, true;
+            /// Number of buckets.
+            hist_size(Long) -> Long, false;
+            /// `print(@hist_x(s))`
+            hist_print(Long) -> Void, false;
+            /// `sprint(@hist_x(s))`
+            hist_sprint(Long) -> Str, false;
+
+            // Output.
+            print_string(Str) -> Void, false;
+            print_long(Long) -> Void, false;
+            /// (directives, count, arguments): addresses of format::Directive and format::Argument.
+            printf(Long, Long, Long) -> Void, true;
+            /// The same, to a string.
+            sprintf(Long, Long, Long) -> Str, true;
+
+            // Memory of the target.
+            /// (address, size 1, 2, 4 or 8): zero-extended.
+            read_memory(Long, Long) -> Long, true;
+            /// (address, size, value)
+            write_memory(Long, Long, Long) -> Void, true;
+            /// (address, most bytes): up to the NUL.
+            user_string(Long, Long) -> Str, true;
+            /// (address, bytes): raw, NULs and all.
+            user_buffer(Long, Long) -> Str, true;
+            /// (address, text): with its NUL.
+            write_string(Long, Str) -> Void, true;
+            /// Sets a register of the thread at the probe, by DWARF number (target variable in a register, -g).
+            write_register(Long, Long) -> Void, true;
+
+            // Who and where.
+            pid() -> Long, false;
+            tid() -> Long, false;
+            ppid() -> Long, false;
+            pgrp() -> Long, false;
+            sid() -> Long, false;
+            uid() -> Long, false;
+            euid() -> Long, false;
+            gid() -> Long, false;
+            egid() -> Long, false;
+            cpu() -> Long, false;
+            /// pid of -x or of -c's process, 0 without.
+            target() -> Long, false;
+            execname() -> Str, false;
+            /// Argument `n` of the command line; -1 for all of them, joined by blanks.
+            cmdline(Long) -> Str, false;
+            env_var(Str) -> Str, false;
+            is_return() -> Long, false;
+            registers_valid() -> Long, false;
+            pp() -> Str, false;
+            pn() -> Str, false;
+            ppfunc() -> Str, false;
+            /// Register by name ("rdi", "edi", "di", "dil", …).
+            register(Str) -> Long, true;
+            /// Register by DWARF number.
+            register_number(Long) -> Long, true;
+            /// Argument `n` (from 1) of the function entered, by the calling convention: registers, then the stack.
+            argument(Long) -> Long, true;
+            /// Symbol, symbol+offset, module or file:line of an address, by kind 0, 1, 2, 3.
+            symbol(Long, Long) -> Str, false;
+            /// Backtrace of at most n frames as hexadecimal addresses.
+            backtrace(Long) -> Str, false;
+
+            // Time and chance.
+            /// Clock 0: since 1970; 1: monotonic; 2: CPU time of the thread. Nanoseconds.
+            time_ns(Long) -> Long, false;
+            get_cycles() -> Long, false;
+            /// Offset of local time from UTC in seconds.
+            tz_offset() -> Long, false;
+            tz_name() -> Str, false;
+            /// From 0 to n - 1.
+            randint(Long) -> Long, false;
+
+            // Speculation.
+            speculation() -> Long, true;
+            speculate(Long) -> Void, true;
+            commit(Long) -> Void, true;
+            discard(Long) -> Void, true;
+        }
+    };
+}
+
+macro_rules! declare {
+    ($($(#[$doc:meta])* $name:ident($($arg:ident),*) -> $ret:ident, $fallible:literal;)*) => {
+        /// A row of the list.
+        #[allow(non_camel_case_types, missing_docs, reason = "rows are named as the functions are")]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u32)]
+        pub enum Builtin { $($name),* }
+
+        /// All rows in order.
+        pub const ALL: &[Builtin] = &[$(Builtin::$name),*];
+
+        const SIGNATURES: &[Signature] = &[$(Signature {
+            name: stringify!($name),
+            args: &[$(Arg::$arg),*],
+            ret: Ret::$ret,
+            fallible: $fallible,
+        }),*];
+    };
+}
+
+for_each_builtin!(declare);
+
+/// Number of rows.
+pub const COUNT: usize = ALL.len();
+
+impl Builtin {
+    /// Its row.
+    pub fn signature(self) -> &'static Signature {
+        &SIGNATURES[self as usize]
+    }
+
+    /// The row with this name.
+    pub fn by_name(name: &str) -> Option<Builtin> {
+        ALL.iter().copied().find(|b| b.signature().name == name)
+    }
+}

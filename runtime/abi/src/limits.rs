@@ -1,0 +1,54 @@
+//! Limits of a run, with SystemTap's names and defaults (stap(1), SAFETY AND SECURITY). `-D NAME=VALUE` sets one.
+
+macro_rules! limits {
+    ($($(#[$doc:meta])* $field:ident = $name:literal : $default:expr),* $(,)?) => {
+        /// The limits of one run. Lives in the arena header, so that every backend sees the same.
+        #[repr(C)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub struct Limits { $($(#[$doc])* pub $field: u64,)* }
+
+        impl Limits {
+            /// SystemTap's defaults.
+            pub const DEFAULT: Limits = Limits { $($field: $default,)* };
+            /// Names as `-D` takes them.
+            pub const NAMES: &'static [&'static str] = &[$($name),*];
+
+            /// The limit with this `-D` name.
+            pub fn by_name(&mut self, name: &str) -> Option<&mut u64> {
+                match name { $($name => Some(&mut self.$field),)* _ => None }
+            }
+        }
+    };
+}
+
+limits! {
+    /// Longest string value in bytes, with the NUL that a C string would need: values have at most one less.
+    max_string_len = "MAXSTRINGLEN": 512,
+    /// Statements one handler may run.
+    max_action = "MAXACTION": 1000,
+    /// The same for begin, end and error handlers.
+    max_action_interruptible = "MAXACTION_INTERRUPTIBLE": 10_000,
+    /// Depth of function calls.
+    max_nesting = "MAXNESTING": 10,
+    /// Entries of an array declared without a size.
+    max_map_entries = "MAXMAPENTRIES": 2048,
+    /// Run-time errors that are survived; one more ends the session.
+    max_errors = "MAXERRORS": 0,
+    /// Skipped probes that are survived; one more ends the session.
+    max_skipped = "MAXSKIPPED": 100,
+    /// Times a busy lock is tried again.
+    max_try_lock = "MAXTRYLOCK": 100,
+    /// Microseconds between two tries.
+    try_lock_delay_us = "TRYLOCKDELAY": 10,
+    /// Frames of a backtrace.
+    max_backtrace = "MAXBACKTRACE": 20,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits::DEFAULT
+    }
+}
+
+/// Key parts of an array.
+pub const MAX_KEYS: usize = 9;

@@ -1,0 +1,51 @@
+//! What handlers send to rstap through the output ring.
+
+/// Kinds of record.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordKind {
+    /// Bytes for standard output.
+    Output = 1,
+    /// A text for `WARNING: …` on standard error.
+    Warning = 2,
+    /// A fault: [`FaultRecord`], then the text.
+    Fault = 3,
+    /// Space nobody wrote (a producer died, or the ring's end was too near).
+    Padding = 4,
+    /// A command for `system()`, run by rstap.
+    System = 5,
+    /// A line for standard error as it is (`log` and its like).
+    Log = 6,
+}
+
+impl RecordKind {
+    /// The kind with this code.
+    pub fn from_code(code: u8) -> Option<RecordKind> {
+        Some(match code {
+            1 => RecordKind::Output,
+            2 => RecordKind::Warning,
+            3 => RecordKind::Fault,
+            4 => RecordKind::Padding,
+            5 => RecordKind::System,
+            6 => RecordKind::Log,
+            _ => return None,
+        })
+    }
+}
+
+/// Head of a [`RecordKind::Fault`] record's payload; the message follows.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FaultRecord {
+    /// [`crate::fault::Fault`] code.
+    pub fault: u32,
+    /// Index into the program's sites; `u32::MAX` for none.
+    pub site: u32,
+    /// Index of the probe.
+    pub probe: u32,
+    /// Zero.
+    pub pad: u32,
+}
+
+/// No site.
+pub const NO_SITE: u32 = u32::MAX;
