@@ -1,1 +1,8 @@
-//! x
+//! Pass 2 of rstap: AST in, typed IR out.
+
+#![forbid(unsafe_code)]
+
+pub mod files;
+pub mod ir;
+pub mod points;
+pub mod target_var;

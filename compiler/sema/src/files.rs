@@ -1,0 +1,32 @@
+//! What pass 2 may ask of the world: files, users, running processes. The driver answers from the system, tests from
+//! memory.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The world as pass 2 sees it. `'d` is how long file contents stay valid: the whole run.
+pub trait Files<'d> {
+    /// The contents of a file.
+    fn read(&self, path: &Path) -> io::Result<&'d [u8]>;
+
+    /// The path with all symbolic links resolved; an error if there is no such file.
+    fn canonicalize(&self, path: &Path) -> io::Result<PathBuf>;
+
+    /// Names in a directory.
+    fn list(&self, directory: &Path) -> io::Result<Vec<String>>;
+
+    /// Directories of `$PATH`.
+    fn search_path(&self) -> Vec<PathBuf>;
+
+    /// User id of a name.
+    fn user_id(&self, name: &str) -> Option<u32>;
+
+    /// The real user id that rstap runs for.
+    fn own_user_id(&self) -> u32;
+
+    /// The executable of a running process, as a path that can be read from here.
+    fn process_executable(&self, pid: u32) -> io::Result<PathBuf>;
+
+    /// Files that a running process has mapped executable.
+    fn process_libraries(&self, pid: u32) -> io::Result<Vec<PathBuf>>;
+}
