@@ -1,0 +1,166 @@
+//! The world as pass 2 sees it, answered from the system: files are mapped, users looked up, `/proc` read.
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use memmap2::Mmap;
+use rstap_sema::files::Files;
+
+/// Keeps everything that was read alive as long as itself: an append-only list, so that a reference into an early
+/// element stays valid while later ones are added.
+#[derive(Default)]
+pub struct Store {
+    first: OnceCell<Box<Node>>,
+}
+
+struct Node {
+    contents: Contents,
+    next: OnceCell<Box<Node>>,
+}
+
+enum Contents {
+    Mapped(Mmap),
+    Read(Vec<u8>),
+}
+
+impl Store {
+    fn add(&self, contents: Contents) -> &[u8] {
+        let mut slot = &self.first;
+        while let Some(node) = slot.get() {
+            slot = &node.next;
+        }
+        match &slot.get_or_init(|| Box::new(Node { contents, next: OnceCell::new() })).contents {
+            Contents::Mapped(map) => map,
+            Contents::Read(bytes) => bytes,
+        }
+    }
+}
+
+/// Files smaller than this are read, not mapped: cheaper, and safe when somebody truncates them meanwhile.
+const MAP_FROM_BYTES: u64 = 64 * 1024;
+
+/// [`Files`] on this machine.
+pub struct Disk<'d> {
+    store: &'d Store,
+    seen: RefCell<HashMap<PathBuf, &'d [u8]>>,
+}
+
+impl<'d> Disk<'d> {
+    /// What is read lives in `store`.
+    pub fn new(store: &'d Store) -> Disk<'d> {
+        Disk { store, seen: RefCell::default() }
+    }
+
+    fn load(&self, path: &Path) -> io::Result<&'d [u8]> {
+        let file = File::open(path)?;
+        let metadata = file.metadata()?;
+        if metadata.is_dir() {
+            return Err(io::Error::from(io::ErrorKind::IsADirectory));
+        }
+        if !metadata.is_file() || metadata.len() < MAP_FROM_BYTES {
+            return Ok(self.store.add(Contents::Read(fs::read(path)?)));
+        }
+        // SAFETY: the mapping is private and read-only. The bytes are foreign and treated as such: no reader assumes
+        // that they are valid ELF or that two reads agree. A file that shrinks meanwhile ends this run by SIGBUS,
+        // before any probe is in.
+        let map = unsafe { Mmap::map(&file) }?;
+        Ok(self.store.add(Contents::Mapped(map)))
+    }
+}
+
+impl<'d> Files<'d> for Disk<'d> {
+    fn read(&self, path: &Path) -> io::Result<&'d [u8]> {
+        if let Some(bytes) = self.seen.borrow().get(path) {
+            return Ok(bytes);
+        }
+        let bytes = self.load(path)?;
+        self.seen.borrow_mut().insert(path.to_owned(), bytes);
+        Ok(bytes)
+    }
+
+    fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
+        path.canonicalize()
+    }
+
+    fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
+        fs::read_dir(directory)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
+    }
+
+    fn search_path(&self) -> Vec<PathBuf> {
+        std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default()
+    }
+
+    fn user_id(&self, name: &str) -> Option<u32> {
+        nix::unistd::User::from_name(name).ok().flatten().map(|user| user.uid.as_raw())
+    }
+
+    fn own_user_id(&self) -> u32 {
+        nix::unistd::getuid().as_raw()
+    }
+
+    fn process_executable(&self, pid: u32) -> io::Result<PathBuf> {
+        let link = PathBuf::from(format!("/proc/{pid}/exe"));
+        let target = fs::read_link(&link)?;
+        // The path is as the process sees it: another mount namespace, or a file replaced since, makes it another
+        // file than the one that runs.
+        let same = |a: fs::Metadata, b: fs::Metadata| {
+            use std::os::unix::fs::MetadataExt;
+            (a.dev(), a.ino()) == (b.dev(), b.ino())
+        };
+        match (fs::metadata(&target), fs::metadata(&link)) {
+            (Ok(a), Ok(b)) if same(a, b) => Ok(target),
+            (_, Ok(_)) => Ok(link),
+            (_, Err(error)) => Err(error),
+        }
+    }
+
+    fn process_libraries(&self, pid: u32) -> io::Result<Vec<PathBuf>> {
+        let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
+        let mut paths: Vec<PathBuf> = maps.lines().filter_map(executable_path).collect();
+        paths.sort();
+        paths.dedup();
+        Ok(paths)
+    }
+}
+
+/// The file of an executable mapping: `START-END r-xp OFFSET DEV INODE   PATH` (proc_pid_maps(5)).
+fn executable_path(line: &str) -> Option<PathBuf> {
+    let mut fields = line.splitn(6, ' ');
+    let permissions = fields.nth(1)?;
+    let path = fields.nth(3)?.trim_start();
+    (permissions.contains('x') && path.starts_with('/')).then(|| path.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contents_stay_valid_while_more_is_read() {
+        let store = Store::default();
+        let disk = Disk::new(&store);
+        let first = disk.read(Path::new("/proc/self/status")).unwrap();
+        let copy = first.to_vec();
+        for _ in 0..10 {
+            disk.load(Path::new("/proc/self/maps")).unwrap();
+        }
+        assert_eq!(first, copy);
+    }
+
+    #[test]
+    fn only_executable_mappings_of_files_are_libraries() {
+        let line = "7f0000-7f1000 r-xp 00000000 fe:00 12 /usr/lib/a b.so";
+        assert_eq!(executable_path(line), Some("/usr/lib/a b.so".into()));
+        assert_eq!(executable_path("7f0000-7f1000 r--p 00000000 fe:00 12 /usr/lib/x.so"), None);
+        assert_eq!(executable_path("7f0000-7f1000 r-xp 00000000 00:00 0 [vdso]"), None);
+    }
+
+    #[test]
+    fn a_directory_is_not_read() {
+        let store = Store::default();
+        assert_eq!(Disk::new(&store).read(Path::new("/")).unwrap_err().kind(), io::ErrorKind::IsADirectory);
+    }
+}

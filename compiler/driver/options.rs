@@ -1,0 +1,358 @@
+//! The command line, in two steps: [`Given`] is what the user typed, [`Options`] what the run needs. Options follow
+//! stap(1); those that only make sense for a kernel module are accepted and have no effect.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Parser};
+use rstap_abi::limits::Limits;
+
+/// Watches user-space programs with the SystemTap language: no kernel module, no root, no restart of the target.
+#[derive(Parser, Debug)]
+#[command(
+    name = "rstap",
+    version,
+    disable_version_flag = true,
+    override_usage = "rstap [OPTIONS] FILE [ARGUMENTS]\n       rstap [OPTIONS] -e SCRIPT [ARGUMENTS]\n       \
+                      rstap [OPTIONS] -l PROBE | -L PROBE",
+    after_help = "Script arguments that begin with a dash go after `--`."
+)]
+struct Given {
+    /// Script file (`-` for standard input) and the script's arguments; with -e, only arguments
+    #[arg(value_name = "FILE ARGUMENTS")]
+    words: Vec<String>,
+
+    /// Run this script
+    #[arg(short = 'e', value_name = "SCRIPT")]
+    script: Option<String>,
+    /// Run this script in addition to the main one
+    #[arg(short = 'E', value_name = "SCRIPT")]
+    additional: Vec<String>,
+    /// List probe points that match
+    #[arg(short = 'l', value_name = "PROBE", conflicts_with_all = ["script", "list_vars"])]
+    list: Option<String>,
+    /// List probe points that match, with the variables there
+    #[arg(short = 'L', value_name = "PROBE", conflicts_with = "script")]
+    list_vars: Option<String>,
+
+    /// Run CMD with the probes in, end when it ends; target() is its pid
+    #[arg(short = 'c', value_name = "CMD", conflicts_with = "pid")]
+    command: Option<String>,
+    /// Watch the running process PID
+    #[arg(short = 'x', value_name = "PID")]
+    pid: Option<u32>,
+    /// Stop after pass N and show its result: 1 parse, 2 elaborate, 3 IR, 4 machine code
+    #[arg(short = 'p', value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=5),
+          hide_default_value = true)]
+    last_pass: u8,
+    /// Write output to FILE (% of strftime(3) are replaced)
+    #[arg(short = 'o', value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// End after SECONDS
+    #[arg(short = 'T', value_name = "SECONDS")]
+    timeout: Option<u64>,
+
+    /// Set a limit: MAXACTION, MAXSTRINGLEN, MAXMAPENTRIES, MAXTRYLOCK, MAXSKIPPED, …
+    #[arg(short = 'D', value_name = "NAME=VALUE")]
+    defines: Vec<String>,
+    /// Set a global variable's first value
+    #[arg(short = 'G', value_name = "NAME=VALUE")]
+    globals: Vec<String>,
+    /// Look for library scripts in DIR too
+    #[arg(short = 'I', value_name = "DIR")]
+    include: Vec<PathBuf>,
+    /// Guru mode: the script may write to the target's memory
+    #[arg(short = 'g')]
+    guru: bool,
+    /// No optimisation: keep what is not used
+    #[arg(short = 'u')]
+    unoptimized: bool,
+    /// No warnings
+    #[arg(short = 'w')]
+    no_warnings: bool,
+    /// Warnings are errors
+    #[arg(short = 'W')]
+    strict_warnings: bool,
+    /// Say more; may be repeated
+    #[arg(short = 'v', long = "verbose", action = ArgAction::Count)]
+    verbose: u8,
+    /// Report times and counts per probe at the end
+    #[arg(short = 't')]
+    timing: bool,
+    /// Run-time errors end the handler, not the session
+    #[arg(long)]
+    suppress_handler_errors: bool,
+    /// No limit on actions and lock waits (with -g)
+    #[arg(long)]
+    suppress_time_limits: bool,
+    /// Target variables that cannot be resolved read as 0
+    #[arg(long)]
+    skip_badvars: bool,
+    /// How to reach the target: auto or ptrace
+    #[arg(long, value_name = "NAME", default_value = "auto", value_parser = ["auto", "ptrace"])]
+    backend: String,
+    /// Colour messages: auto, always or never
+    #[arg(long, alias = "colour", value_name = "WHEN", num_args = 0..=1, require_equals = true,
+          default_value = "auto", default_missing_value = "always", value_parser = ["auto", "always", "never"])]
+    color: String,
+    /// Print the version
+    #[arg(short = 'V', long, action = ArgAction::Version)]
+    version: Option<bool>,
+
+    /// Behave as this version of SystemTap did (accepted)
+    #[arg(long, value_name = "VERSION", hide = true)]
+    compatible: Option<String>,
+    /// Verbosity per pass (accepted)
+    #[arg(long, value_name = "DIGITS", hide = true)]
+    vp: Option<String>,
+    #[arg(short = 's', value_name = "N", hide = true)]
+    buffer_size: Option<String>,
+    #[arg(short = 'S', value_name = "SIZE,N", hide = true)]
+    split: Option<String>,
+    #[arg(short = 'm', value_name = "NAME", hide = true)]
+    module_name: Option<String>,
+    #[arg(short = 'R', value_name = "DIR", hide = true)]
+    runtime_dir: Option<String>,
+    #[arg(short = 'r', value_name = "RELEASE", hide = true)]
+    release: Option<String>,
+    #[arg(short = 'a', value_name = "ARCH", hide = true)]
+    arch: Option<String>,
+    #[arg(short = 'd', value_name = "OBJECT", hide = true)]
+    objects: Vec<String>,
+    #[arg(short = 'P', long = "prologue-searching", hide = true)]
+    prologue: bool,
+    #[arg(short = 'b', hide = true)]
+    bulk: bool,
+    #[arg(short = 'F', hide = true)]
+    flight_recorder: bool,
+    #[arg(short = 'k', hide = true)]
+    keep: bool,
+    #[arg(short = 'q', hide = true)]
+    buttons: bool,
+    #[arg(long, hide = true)]
+    ldd: bool,
+    #[arg(long, hide = true)]
+    all_modules: bool,
+    #[arg(long, hide = true)]
+    dyninst: bool,
+    #[arg(long, hide = true)]
+    runtime: Option<String>,
+}
+
+/// Where the main script comes from.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Main {
+    /// `-e`
+    Text(String),
+    /// A file.
+    File(PathBuf),
+    /// `-`
+    Stdin,
+    /// `-l`, `-L`: the probe points.
+    List {
+        /// As given.
+        points: String,
+        /// `-L`
+        variables: bool,
+    },
+}
+
+/// What to watch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Watch {
+    /// `-c`
+    Command(String),
+    /// `-x`
+    Pid(u32),
+    /// Every process that a probe point takes.
+    Matching,
+}
+
+/// What the run needs to know.
+#[derive(Debug)]
+#[allow(missing_docs, reason = "named as the options are")]
+pub struct Options {
+    pub main: Main,
+    pub additional: Vec<String>,
+    pub arguments: Vec<String>,
+    pub watch: Watch,
+    pub last_pass: u8,
+    pub output: Option<PathBuf>,
+    pub timeout: Option<Duration>,
+    pub limits: Limits,
+    pub globals: Vec<(String, String)>,
+    pub include: Vec<PathBuf>,
+    pub guru: bool,
+    pub unoptimized: bool,
+    pub no_warnings: bool,
+    pub strict_warnings: bool,
+    pub verbose: u8,
+    pub timing: bool,
+    pub suppress_handler_errors: bool,
+    pub skip_badvars: bool,
+    pub color: bool,
+}
+
+/// Reads the command line; prints usage and ends with status 1 when it cannot be understood (as stap does), with 0
+/// after `--help` and `--version`.
+pub fn from_command_line() -> Options {
+    let arguments = std::env::args_os().map(|a| a.to_string_lossy().into_owned());
+    let given = Given::try_parse_from(arguments).unwrap_or_else(|error| {
+        let status = i32::from(error.use_stderr());
+        let _ = error.print();
+        std::process::exit(status);
+    });
+    options(given).unwrap_or_else(|message| {
+        eprintln!("error: {message}\n\nUsage: rstap [OPTIONS] FILE [ARGUMENTS], or rstap --help");
+        std::process::exit(1);
+    })
+}
+
+fn options(given: Given) -> Result<Options, String> {
+    let mut words = given.words.into_iter();
+    let main = match (given.script, given.list, given.list_vars) {
+        (Some(text), None, None) => Main::Text(text),
+        (None, Some(points), None) => Main::List { points, variables: false },
+        (None, None, Some(points)) => Main::List { points, variables: true },
+        _ => match words.next() {
+            Some(word) if word == "-" => Main::Stdin,
+            Some(word) => Main::File(word.into()),
+            None => return Err("a script must be specified: a file, `-` for standard input, or -e SCRIPT".into()),
+        },
+    };
+    let watch = match (given.command, given.pid) {
+        (Some(command), _) => Watch::Command(command),
+        (None, Some(pid)) => Watch::Pid(pid),
+        (None, None) => Watch::Matching,
+    };
+    Ok(Options {
+        main,
+        additional: given.additional,
+        arguments: words.collect(),
+        watch,
+        last_pass: given.last_pass,
+        output: given.output,
+        timeout: given.timeout.map(Duration::from_secs),
+        limits: limits(&given.defines, given.suppress_time_limits && given.guru)?,
+        globals: given.globals.iter().map(|g| pair("-G", g)).collect::<Result<_, _>>()?,
+        include: given.include,
+        guru: given.guru,
+        unoptimized: given.unoptimized,
+        no_warnings: given.no_warnings,
+        strict_warnings: given.strict_warnings,
+        verbose: given.verbose,
+        timing: given.timing,
+        suppress_handler_errors: given.suppress_handler_errors,
+        skip_badvars: given.skip_badvars,
+        color: wants_color(&given.color),
+    })
+}
+
+fn pair(option: &str, text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(format!("{option} {text}: expected NAME=VALUE")),
+    }
+}
+
+/// Macros of SystemTap's own runtime that say nothing to this one.
+const ACCEPTED: &[&str] = &["STP_", "MINSTACKSPACE", "INTERRUPTIBLE", "MAXUPROBES", "DEBUG_", "TEST_"];
+
+fn limits(defines: &[String], unlimited: bool) -> Result<Limits, String> {
+    let mut limits = Limits::DEFAULT;
+    let mut interruptible_set = false;
+    for define in defines {
+        let (name, value) = define.split_once('=').unwrap_or((define, "1"));
+        let Some(limit) = limits.by_name(name) else {
+            if ACCEPTED.iter().any(|prefix| name.starts_with(prefix)) {
+                continue;
+            }
+            return Err(format!("-D {define}: no such limit; there are {}", Limits::NAMES.join(", ")));
+        };
+        *limit = value
+            .trim()
+            .parse()
+            .map_err(|_| format!("-D {define}: the value must be a whole number, not negative"))?;
+        interruptible_set |= name == "MAXACTION_INTERRUPTIBLE";
+        if name == "MAXACTION" && !interruptible_set {
+            limits.max_action_interruptible = limits.max_action.saturating_mul(10);
+        }
+    }
+    if unlimited {
+        limits.max_action = i64::MAX as u64;
+        limits.max_action_interruptible = i64::MAX as u64;
+    }
+    check_ranges(&limits)?;
+    Ok(limits)
+}
+
+/// Values beyond which the arena or the stack of handlers could not be had.
+fn check_ranges(limits: &Limits) -> Result<(), String> {
+    let ranges = [
+        ("MAXSTRINGLEN", limits.max_string_len, 16, 65_536),
+        ("MAXMAPENTRIES", limits.max_map_entries, 1, 16_777_216),
+        ("MAXNESTING", limits.max_nesting, 1, 1000),
+        ("MAXACTION", limits.max_action, 1, i64::MAX as u64),
+        ("MAXACTION_INTERRUPTIBLE", limits.max_action_interruptible, 1, i64::MAX as u64),
+    ];
+    for (name, value, low, high) in ranges {
+        if !(low..=high).contains(&value) {
+            return Err(format!("-D {name}={value}: must be from {low} to {high}"));
+        }
+    }
+    Ok(())
+}
+
+fn wants_color(when: &str) -> bool {
+    use std::io::IsTerminal;
+    match when {
+        "always" => true,
+        "never" => false,
+        _ => std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<Options, String> {
+        let words = std::iter::once("rstap").chain(words.iter().copied());
+        options(Given::try_parse_from(words).map_err(|e| e.to_string())?)
+    }
+
+    #[test]
+    fn options_may_stand_after_the_script() {
+        let options = parse(&["a.stp", "x", "-x", "12", "-v", "--", "-5"]).unwrap();
+        assert_eq!(options.main, Main::File("a.stp".into()));
+        assert_eq!(options.watch, Watch::Pid(12));
+        assert_eq!(options.arguments, ["x", "-5"]);
+        assert_eq!(options.verbose, 1);
+    }
+
+    #[test]
+    fn with_a_script_text_all_words_are_arguments() {
+        let options = parse(&["-e", "probe begin {}", "a", "-p2"]).unwrap();
+        assert_eq!(options.main, Main::Text("probe begin {}".into()));
+        assert_eq!(options.arguments, ["a"]);
+        assert_eq!(options.last_pass, 2);
+    }
+
+    #[test]
+    fn limits_are_set_by_name() {
+        let options = parse(&["-DMAXACTION=7", "-D", "MAXSTRINGLEN=64", "-DSTP_NO_OVERLOAD", "-e", ""]).unwrap();
+        assert_eq!(options.limits.max_action, 7);
+        assert_eq!(options.limits.max_action_interruptible, 70);
+        assert_eq!(options.limits.max_string_len, 64);
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_refused() {
+        assert!(parse(&["-DMAXBOGUS=1", "-e", ""]).unwrap_err().contains("no such limit"));
+        assert!(parse(&["-DMAXACTION=x", "-e", ""]).unwrap_err().contains("whole number"));
+        assert!(parse(&["-DMAXSTRINGLEN=1", "-e", ""]).unwrap_err().contains("from 16"));
+        assert!(parse(&["-G", "x", "-e", ""]).unwrap_err().contains("NAME=VALUE"));
+        assert!(parse(&[]).unwrap_err().contains("script must be specified"));
+        assert!(parse(&["-c", "ls", "-x", "1", "-e", ""]).is_err());
+    }
+}
