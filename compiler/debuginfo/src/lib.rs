@@ -1,1 +1,33 @@
-//! x
+//! Answers questions about one ELF file: functions, lines, variables, types and where values are.
+//!
+//! A [`Module`] holds the bytes of one executable or shared object, with those of its separate debug file when the
+//! caller has found one. It opens no file and knows no process: addresses are [`LinkAddr`]s, and a location is
+//! handed out as a [`location::Place`], an expression over registers and memory that the compiler turns into code.
+//! What the bytes say is foreign: every question can fail, none can panic or run for ever.
+
+#![forbid(unsafe_code)]
+
+mod dwarf;
+mod elf;
+mod module;
+mod names;
+
+pub mod cfi;
+pub mod functions;
+pub mod lines;
+pub mod location;
+pub mod pattern;
+pub mod scope;
+pub mod types;
+
+pub use dwarf::{DieRef, DwarfError};
+pub use elf::{AltLink, AttachError, DebugLink, ElfError, Kind, Symbol, Tls, inflate};
+pub use functions::{Function, Inline, Range};
+pub use lines::{Line, Statements};
+pub use location::{BinaryOp, Expr, LocationError, Piece, Place, UnaryOp, ValueType};
+pub use module::Module;
+pub use names::demangle;
+pub use pattern::{Glob, Lines, Pattern, PatternError};
+pub use rstap_abi::address::{FileOffset, LinkAddr};
+pub use scope::{Variable, VariableKind};
+pub use types::{Encoding, Enumerator, Member, Qualifier, RecordKind, Type, TypeId, Variant};
