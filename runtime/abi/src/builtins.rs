@@ -3,8 +3,8 @@
 //!
 //! Calling convention: `extern "C" fn(ctx: *mut Context, …)`. A `Long` is one `i64`; a `Str` argument is two, the
 //! address and the length in bytes; a `Str` result needs one more argument at the end, the address of MAXSTRINGLEN
-//! bytes to write it to, and the function returns its length. A row marked `!` may set `Context::fault`, which
-//! compiled code tests after the call.
+//! bytes to write it to, and the function returns its length. That memory must not overlap an argument's: `s = s . t`
+//! needs another buffer. A row marked `true` may set `Context::fault`, which compiled code tests after the call.
 
 /// Type of an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +92,8 @@ macro_rules! for_each_builtin {
             string_get(Long) -> Str, false;
             string_set(Long, Str) -> Void, false;
 
-            // Arrays. `map`: arena offset of the global; `key`: address of `key_count` KeyParts.
+            // Arrays. `map`: `MapShape::handle` of the global (NOT its plain offset); `key`: address of `key_count`
+            // KeyParts.
             map_get_long(Long, Long) -> Long, true;
             map_get_string(Long, Long) -> Str, true;
             map_set_long(Long, Long, Long) -> Void, true;
@@ -138,9 +139,9 @@ macro_rules! for_each_builtin {
             /// Number of buckets.
             hist_size(Long) -> Long, false;
             /// `print(@hist_x(s))`
-            hist_print(Long) -> Void, false;
+            hist_print(Long) -> Void, true;
             /// `sprint(@hist_x(s))`
-            hist_sprint(Long) -> Str, false;
+            hist_sprint(Long) -> Str, true;
 
             // Output.
             print_string(Str) -> Void, false;
@@ -186,8 +187,10 @@ macro_rules! for_each_builtin {
             pp() -> Str, false;
             pn() -> Str, false;
             ppfunc() -> Str, false;
-            /// Register by name ("rdi", "edi", "di", "dil", …).
+            /// Register by name ("rdi", "edi", "di", "dil", …), sign-extended.
             register(Str) -> Long, true;
+            /// The same, not sign-extended.
+            u_register(Str) -> Long, true;
             /// Register by DWARF number.
             register_number(Long) -> Long, true;
             /// Argument `n` (from 1) of the function entered, by the calling convention: registers, then the stack.

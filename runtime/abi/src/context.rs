@@ -1,6 +1,7 @@
 //! The one argument of a handler.
 
 use crate::layout::Off;
+use crate::limits::Limits;
 
 /// Number of values in [`Registers`].
 pub const REGISTER_COUNT: usize = 21;
@@ -106,6 +107,48 @@ pub struct Context {
     /// Offset in the arena of the record that this context writes while a lock is held; for recovery when its
     /// owner dies. 0 for none.
     pub held: Off<u8>,
+    /// Size of the arena in bytes. Kept here because the arena's own word for it is only an allegation.
+    pub arena_size: u64,
+    /// The limits of the run, for the same reason.
+    pub limits: Limits,
+}
+
+impl Context {
+    /// A context that points nowhere and has default limits.
+    pub const EMPTY: Context = Context {
+        builtins: 0,
+        image: 0,
+        arena: 0,
+        env: 0,
+        actions: 0,
+        nesting: 0,
+        fault: 0,
+        fault_site: crate::record::NO_SITE,
+        probe: 0,
+        fault_value: 0,
+        message: 0,
+        message_capacity: 0,
+        message_len: 0,
+        output: 0,
+        output_capacity: 0,
+        output_len: 0,
+        scratch: 0,
+        scratch_capacity: 0,
+        scratch_len: 0,
+        entry_values: 0,
+        speculation: 0,
+        flags: 0,
+        pid: 0,
+        tid: 0,
+        token_buffer: 0,
+        token_len: 0,
+        token_at: 0,
+        random: 1,
+        registers: [0; REGISTER_COUNT],
+        held: Off::NULL,
+        arena_size: 0,
+        limits: Limits::DEFAULT,
+    };
 }
 
 /// Bits of [`Context::flags`].

@@ -111,15 +111,23 @@ pub enum GlobalShape {
     Map(MapShape),
 }
 
-/// A global's lock, at its first byte. `rstap_core::lock` gives the words their meaning.
+/// Readers that can hold a global's lock at the same time.
+pub const READER_SLOTS: usize = 4;
+
+/// A global's lock, at its first byte. Everybody in it is named by thread id, so that what a dead thread held can
+/// be taken back. `rstap_core::lock` gives the words their meaning.
 #[repr(C)]
 #[derive(Debug)]
 pub struct LockWords {
-    /// Reader count, writer bit.
-    pub state: u64,
     /// Thread id of the writer; 0 when there is none.
-    pub owner: u64,
+    pub writer: u64,
+    /// Thread ids of the readers; 0 is a free slot.
+    pub readers: [u32; READER_SLOTS],
+    /// Handlers skipped because this lock was not to be had in time.
+    pub timeouts: u64,
 }
+
+const _: () = assert!(size_of::<LockWords>() as u64 == VALUE);
 
 /// Offset of a global's value (or of its map header) from its first byte: the lock has a cache line's first half.
 pub const VALUE: u64 = 32;
@@ -127,9 +135,127 @@ pub const VALUE: u64 = 32;
 /// Alignment of globals: one cache line, so that neighbours do not slow each other down.
 pub const GLOBAL_ALIGN: u64 = 64;
 
-/// Bytes a string of MAXSTRINGLEN takes in the arena: `u32` length, `u32` zero, bytes, rounded up to 8.
+/// Bytes a string of MAXSTRINGLEN takes in the arena: `u32` length, `u32` zero, bytes, rounded up to 8. Saturates,
+/// as all sizes here do: a plan that is too large is found by comparing its size, not by overflow.
 pub const fn string_size(limits: &Limits) -> u64 {
-    8 + limits.max_string_len.next_multiple_of(8)
+    round_up(limits.max_string_len, 8).saturating_add(8)
+}
+
+const fn round_up(bytes: u64, to: u64) -> u64 {
+    match bytes.checked_next_multiple_of(to) {
+        Some(bytes) => bytes,
+        None => u64::MAX,
+    }
+}
+
+/// Buckets of a `@hist_log`: 64 is for 0, 64 + n for values of n bits, 64 - n for negative ones.
+pub const LOG_BUCKETS: u64 = 128;
+
+impl Histogram {
+    /// Number of its buckets; of a linear one with those for values below and above the range.
+    pub const fn bucket_count(&self) -> u64 {
+        match *self {
+            Histogram::None => 0,
+            Histogram::Log => LOG_BUCKETS,
+            Histogram::Linear { start, stop, interval } => {
+                if interval <= 0 || stop < start {
+                    return 2;
+                }
+                stop.abs_diff(start) / interval.unsigned_abs() + 3
+            }
+        }
+    }
+}
+
+impl StatShape {
+    /// Bytes of a statistic: descriptor, count, sum, min, max, two words for the variance, two for a linear
+    /// histogram's start and interval, and the buckets.
+    pub const fn size(&self) -> u64 {
+        let linear = if matches!(self.histogram, Histogram::Linear { .. }) { 2 } else { 0 };
+        let variance = if self.variance { 2 } else { 0 };
+        self.histogram.bucket_count().saturating_add(5 + variance + linear).saturating_mul(8)
+    }
+}
+
+impl ValueShape {
+    /// Bytes of a value.
+    pub const fn size(&self, limits: &Limits) -> u64 {
+        match self {
+            ValueShape::Long => 8,
+            ValueShape::String => string_size(limits),
+            ValueShape::Stat(shape) => shape.size(),
+        }
+    }
+
+    /// The code of the kind of value in a [`MapShape::handle`].
+    pub const fn code(&self) -> u64 {
+        match self {
+            ValueShape::Long => 0,
+            ValueShape::String => 1,
+            ValueShape::Stat(_) => 2,
+        }
+    }
+}
+
+/// Bytes of the map header at [`VALUE`]; the hash table follows, then the entries at a multiple of
+/// [`GLOBAL_ALIGN`].
+pub const MAP_HEADER: u64 = 96;
+/// Bytes of an entry before its key parts.
+pub const ENTRY_HEADER: u64 = 16;
+/// Bytes of context scratch memory that a walk takes for each entry of the array, plus once more this.
+pub const WALK_ITEM: u64 = 16;
+
+impl MapShape {
+    /// What builtins take as `map`: the global's arena offset in the low 48 bits, then in 16 bits what the runtime
+    /// must not believe the arena about, since private memory is read by it: key parts (4 bits), which are strings
+    /// (9 bits), kind of value (2 bits).
+    pub const fn handle(&self, at: Off<u8>) -> u64 {
+        let shape = self.key_count as u64 | (self.string_keys as u64) << 4 | self.value.code() << 13;
+        at.bytes | shape << 48
+    }
+
+    /// Number of `u32` heads in the hash table: a power of two.
+    pub const fn bucket_count(&self) -> u64 {
+        if self.capacity < 2 { 2 } else { (self.capacity as u64).next_power_of_two() }
+    }
+
+    /// Offset of the value from an entry's start.
+    pub const fn value_at(&self, limits: &Limits) -> u64 {
+        let strings = self.string_keys.count_ones() as u64;
+        let longs = (self.key_count as u64).saturating_sub(strings);
+        strings.saturating_mul(string_size(limits)).saturating_add(longs * 8).saturating_add(ENTRY_HEADER)
+    }
+
+    /// Bytes of an entry.
+    pub const fn stride(&self, limits: &Limits) -> u64 {
+        self.value_at(limits).saturating_add(self.value.size(limits))
+    }
+
+    /// Offset of the first entry from the global's start.
+    pub const fn entries_at(&self) -> u64 {
+        round_up(VALUE + MAP_HEADER + self.bucket_count() * 4, GLOBAL_ALIGN)
+    }
+
+    /// Bytes of context scratch memory that one walk over a full array takes.
+    pub const fn walk_size(&self) -> u64 {
+        (self.capacity as u64 + 1) * WALK_ITEM
+    }
+}
+
+impl GlobalShape {
+    /// Bytes a global takes in the arena, with its lock: a multiple of [`GLOBAL_ALIGN`]; `u64::MAX` or near it when
+    /// limits or capacity are absurd.
+    pub const fn size(&self, limits: &Limits) -> u64 {
+        let bytes = match self {
+            GlobalShape::Long => VALUE + 8,
+            GlobalShape::String => string_size(limits).saturating_add(VALUE),
+            GlobalShape::Stat(shape) => shape.size().saturating_add(VALUE),
+            GlobalShape::Map(shape) => {
+                shape.stride(limits).saturating_mul(shape.capacity as u64).saturating_add(shape.entries_at())
+            }
+        };
+        round_up(bytes, GLOBAL_ALIGN)
+    }
 }
 
 /// One part of a key as compiled code hands it over: a long in `a`, or a string at address `a` with length `b`.

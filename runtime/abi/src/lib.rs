@@ -13,6 +13,7 @@ pub mod image;
 pub mod layout;
 pub mod limits;
 pub mod record;
+pub mod session;
 
 /// Changes whenever anything in this crate changes shape.
 pub const ABI_VERSION: u32 = 1;

@@ -16,6 +16,12 @@ pub enum RecordKind {
     System = 5,
     /// A line for standard error as it is (`log` and its like).
     Log = 6,
+    /// Output of a speculation: its number as `u64`, then bytes. Kept by rstap until one of the next two.
+    Speculated = 7,
+    /// `commit()`: number of a speculation, whose bytes are written at this place of the output.
+    Commit = 8,
+    /// `discard()`: number of a speculation, whose bytes are forgotten.
+    Discard = 9,
 }
 
 impl RecordKind {
@@ -28,6 +34,9 @@ impl RecordKind {
             4 => RecordKind::Padding,
             5 => RecordKind::System,
             6 => RecordKind::Log,
+            7 => RecordKind::Speculated,
+            8 => RecordKind::Commit,
+            9 => RecordKind::Discard,
             _ => return None,
         })
     }
