@@ -47,4 +47,7 @@ pub trait Scope {
 
     /// Whether [`Scope::resolve`] would find it, for `@defined`.
     fn is_defined(&self, target: &ast::Target) -> bool;
+
+    /// The variables it knows, as `-L` shows them: name without `$`, type as in C.
+    fn variables(&self) -> Vec<(String, String)>;
 }

@@ -8,9 +8,11 @@ use std::rc::Rc;
 
 use crate::target_var::Scope;
 
-/// A place a written point stands for.
+pub mod process;
+
+/// A place a written point stands for. `'d` is how long file contents stay valid.
 #[derive(Clone)]
-pub struct DerivedPoint {
+pub struct DerivedPoint<'d> {
     /// Where.
     pub point: Point,
     /// `pp()`
@@ -22,11 +24,12 @@ pub struct DerivedPoint {
     /// Bits of `rstap_abi::context::flags`.
     pub flags: u32,
     /// What `$name` means there; `None` where there are no target variables at all.
-    pub scope: Option<Rc<dyn Scope>>,
+    pub scope: Option<Rc<dyn Scope + 'd>>,
 }
 
 /// What a family answers.
-pub type Resolved = Result<Vec<DerivedPoint>, Box<Diagnostic>>;
+pub type Resolved<'d> = Result<Vec<DerivedPoint<'d>>, Box<Diagnostic>>;
 
-/// The type of a family's entry point: the components of `point` are matched by the family.
-pub type Family<'a> = dyn Fn(&ast::ProbePoint) -> Resolved + 'a;
+/// The type of a family's entry point: the components of `point` are matched by the family. Warnings are added to the
+/// list, also when it fails.
+pub type Family<'a, 'd> = dyn Fn(&ast::ProbePoint, &mut Vec<Diagnostic>) -> Resolved<'d> + 'a;
