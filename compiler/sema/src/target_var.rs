@@ -14,7 +14,8 @@ pub enum Use {
     Read,
     /// `&$x`
     Address,
-    /// `$x = value` (guru mode only, checked by the caller).
+    /// `$x = value` (guru mode only, checked by the caller). The value may be evaluated more than once: a constant,
+    /// or a local that the caller has assigned before.
     Write(ir::Expr),
 }
 
@@ -29,6 +30,8 @@ pub struct Request<'a> {
     pub indexes: Vec<ir::Expr>,
     /// How it is used.
     pub usage: Use,
+    /// In a return probe: what [`Scope::load_bias`] was when the function was entered, if it asked for that.
+    pub bias: Option<ir::Expr>,
     /// The site its memory reads fault at.
     pub site: ir::SiteId,
     /// For messages.
@@ -44,6 +47,14 @@ pub trait Scope {
     /// In a return probe: whether this expression has to be evaluated at entry and saved (all but `$return`,
     /// `@cast` and `@var`).
     fn at_entry(&self, target: &ast::Target) -> bool;
+
+    /// In a return probe: what to save at entry for this expression and to give back as [`Request::bias`]. The
+    /// difference between addresses of the running target and of the ELF file cannot be had from a return address.
+    /// `None` if the expression needs none, and always where [`Scope::at_entry`] is true.
+    fn load_bias(&self, target: &ast::Target) -> Option<ir::Expr> {
+        let _ = target;
+        None
+    }
 
     /// Whether [`Scope::resolve`] would find it, for `@defined`.
     fn is_defined(&self, target: &ast::Target) -> bool;
