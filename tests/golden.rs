@@ -35,7 +35,8 @@ fn trials() -> Result<Vec<Trial>, String> {
     for case in case::load_all(&root().join("tests/golden"))? {
         if case.has_target() {
             let wanted = case.directives.backends.clone();
-            let wanted = |name: &str| wanted.as_ref().is_none_or(|list| list.iter().any(|entry| entry == name));
+            let wanted =
+                |name: &str| wanted.as_ref().is_none_or(|list| list.iter().any(|entry| entry == name));
             for (backend, options) in BACKENDS.iter().filter(|(name, _)| wanted(name)) {
                 let name = format!("{}::{backend}", case.name);
                 trials.push(trial(name, Case::load(&case.dir)?, options, shared.clone()));

@@ -59,7 +59,8 @@ impl Case {
     pub fn load(dir: &Path) -> Result<Case, String> {
         let path = dir.join("script.stp");
         let script = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
-        let directives = Directives::parse(&script).map_err(|error| format!("{}: {error}", path.display()))?;
+        let directives =
+            Directives::parse(&script).map_err(|error| format!("{}: {error}", path.display()))?;
         Ok(Case {
             name: dir.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             dir: dir.to_owned(),
@@ -116,14 +117,16 @@ impl Directives {
             }
             "backends" => self.backends = Some(words()),
             "timeout" => {
-                self.timeout = Duration::from_secs(value.parse().map_err(|_| format!("bad timeout `{value}`"))?)
+                self.timeout =
+                    Duration::from_secs(value.parse().map_err(|_| format!("bad timeout `{value}`"))?)
             }
             "needs" => self.needs = words(),
             "stdin" => self.stdin = Some(format!("{value}\n")),
             "target" => self.target = Some(value.to_owned()),
             "attach" => self.attach = Some(split_words(value)?),
             "signal" => {
-                self.signal = Some(format!("SIG{value}").parse().map_err(|_| format!("bad signal `{value}`"))?);
+                self.signal =
+                    Some(format!("SIG{value}").parse().map_err(|_| format!("bad signal `{value}`"))?);
             }
             _ => return Err(format!("unknown directive `{key}`")),
         }
