@@ -34,7 +34,7 @@ const WITHOUT_UNSAFE: &[&str] = &[
 const FREESTANDING: &[&str] = &["runtime/abi", "runtime/core", "runtime/payload"];
 
 /// A file longer than this holds more than one idea.
-const MAX_LINES: usize = 700;
+const MAX_LINES: usize = 800;
 
 #[test]
 fn every_crate_uses_only_what_the_table_allows() {

@@ -101,6 +101,7 @@ pub struct Server {
     child: Child,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
+    first_line: String,
 }
 
 impl Server {
@@ -113,17 +114,22 @@ impl Server {
             .spawn()?;
         let stdin = child.stdin.take().expect("stdin is piped");
         let mut stdout = BufReader::new(child.stdout.take().expect("stdout is piped"));
-        stdout.read_line(&mut String::new())?;
-        Ok(Server { child, stdin, stdout })
+        let mut first_line = String::new();
+        stdout.read_line(&mut first_line)?;
+        Ok(Server { child, stdin, stdout, first_line })
     }
 
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
+    pub fn first_line(&self) -> &str {
+        &self.first_line
+    }
+
     /// Lets the program end; what it wrote after its first line, and how it ended.
     pub fn finish(self, timeout: Duration) -> (Vec<u8>, Status) {
-        let Server { child, stdin, stdout } = self;
+        let Server { child, stdin, stdout, .. } = self;
         let pid = Pid::from_raw(child.id().cast_signed());
         drop(stdin);
         let rest = thread::spawn(move || read_to_end(stdout));

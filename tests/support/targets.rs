@@ -10,9 +10,12 @@ use std::fs;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Mutex;
 
 /// Builds every program of the folder `sources`; where they are.
 pub fn build_folder(sources: &Path) -> Result<PathBuf, String> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _building = ONE_AT_A_TIME.lock();
     let files = source_files(sources)?;
     let mut hasher = DefaultHasher::new();
     files.hash(&mut hasher);

@@ -1,0 +1,179 @@
+//! rstap as a command: what it says and does when something outside the script is not as it should be.
+//!
+//! What one script prints is in `tests/golden`; here are the cases that need more than a script and a program.
+
+mod support;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use support::process::{Outcome, Plan, Server, Status, run};
+use support::{RSTAP, root, scratch, targets};
+
+fn rstap(args: &[&str], plan: &Plan) -> Outcome {
+    let mut command = Command::new(RSTAP);
+    command.args(args).current_dir(programs()).env("LC_ALL", "C");
+    run(&mut command, plan).expect("rstap can be run")
+}
+
+/// The folder of the built programs of tests/targets.
+fn programs() -> PathBuf {
+    targets::build_folder(&root().join("tests/targets")).expect("the targets compile")
+}
+
+fn stderr(outcome: &Outcome) -> String {
+    String::from_utf8_lossy(&outcome.stderr).into_owned()
+}
+
+fn stdout(outcome: &Outcome) -> String {
+    String::from_utf8_lossy(&outcome.stdout).into_owned()
+}
+
+/// The run fails with status 1 and one message that has all of `parts`; it does not panic.
+fn assert_fails(args: &[&str], parts: &[&str]) {
+    let outcome = rstap(args, &Plan::default());
+    let text = stderr(&outcome);
+    assert_eq!(outcome.status, Status::Exited(1), "{args:?}: {text}");
+    assert!(!text.contains("panicked"), "{text}");
+    for part in parts {
+        assert!(text.contains(part), "{args:?}: `{part}` expected in\n{text}");
+    }
+}
+
+fn write_script(name: &str, bytes: &[u8]) -> String {
+    let path = scratch().join(name);
+    fs::write(&path, bytes).expect("the scratch folder can be written");
+    path.to_str().expect("its path is UTF-8").to_owned()
+}
+
+#[test]
+fn version_and_help_are_on_standard_output() {
+    for (option, part) in [("-V", "rstap"), ("--version", "rstap"), ("-h", "-x"), ("--help", "-x")] {
+        let outcome = rstap(&[option], &Plan::default());
+        assert!(outcome.status.is_success(), "{option}: {}", stderr(&outcome));
+        assert!(stdout(&outcome).contains(part), "{option}: {}", stdout(&outcome));
+    }
+}
+
+#[test]
+fn no_script_is_an_error_that_says_how_to_give_one() {
+    assert_fails(&[], &["-e"]);
+}
+
+#[test]
+fn unknown_option_is_named() {
+    assert_fails(&["--no-such-option", "-e", "probe begin { exit() }"], &["--no-such-option"]);
+}
+
+#[test]
+fn command_and_process_exclude_each_other() {
+    assert_fails(&["-e", "probe begin { exit() }", "-c", "true", "-x", "1"], &["-c", "-x"]);
+}
+
+#[test]
+fn missing_script_file_is_named() {
+    assert_fails(&["no/such/script.stp"], &["no/such/script.stp", "No such file"]);
+}
+
+#[test]
+fn invalid_utf8_is_one_error_with_its_place() {
+    let script = write_script("invalid.stp", b"probe begin {\n  println(\"\xff\xfe\") }\n");
+    assert_fails(&[&script], &["UTF-8", "invalid.stp"]);
+}
+
+#[test]
+fn ten_megabytes_of_brackets_are_one_clear_error() {
+    for bracket in ["(", "{", "[", "probe begin { if (1) "] {
+        let script = write_script("brackets.stp", bracket.repeat(10_000_000 / bracket.len()).as_bytes());
+        let outcome = rstap(&[&script], &Plan::default());
+        let text = stderr(&outcome);
+        assert_eq!(outcome.status, Status::Exited(1), "{bracket}: {}", &text[..text.len().min(500)]);
+        assert!(text.len() < 20_000, "{bracket}: {} bytes of messages", text.len());
+        assert!(!text.contains("panicked"), "{bracket}");
+    }
+}
+
+#[test]
+fn missing_process_is_named() {
+    // Above the largest process id that Linux allows.
+    assert_fails(&["-e", "probe begin { exit() }", "-x", "4194305"], &["4194305"]);
+}
+
+#[test]
+fn missing_command_is_named() {
+    assert_fails(&["-e", "probe begin { exit() }", "-c", "./no-such-command"], &["no-such-command"]);
+}
+
+#[test]
+fn process_of_another_tracer_is_refused_with_its_name() {
+    let server = Server::start(&mut Command::new(programs().join("server"))).expect("the server starts");
+    let pid = server.pid().to_string();
+    let script = r#"probe process("./server").function("work") { if (!n++) println("watching") } global n"#;
+    let mut first = Command::new(RSTAP);
+    first.args(["-e", script, "-x", &pid]).current_dir(programs());
+    let holder = Server::start(&mut first).expect("the first rstap attaches");
+    let name = PathBuf::from(RSTAP).file_name().expect("a name").to_string_lossy().into_owned();
+    assert_fails(&["-e", script, "-x", &pid], &[&pid, &holder.pid().to_string(), &name]);
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(holder.pid().cast_signed()), Signal::SIGINT)
+        .expect("the first rstap lives");
+    assert_eq!(holder.finish(Duration::from_secs(20)).1, Status::Exited(0));
+    assert_unharmed(server);
+}
+
+#[test]
+fn absolute_statement_address_is_hit() {
+    let server = Server::start(&mut Command::new(programs().join("server"))).expect("the server starts");
+    let address = server.first_line().rsplit(' ').next().expect("it says where `work` is").trim().to_owned();
+    let pid = server.pid();
+    let script = format!("probe user.process({pid}).statement({address}) {{ println(\"hit\") exit() }}");
+    let outcome = rstap(&["-e", &script], &Plan::default());
+    assert_eq!((stdout(&outcome).as_str(), stderr(&outcome).as_str()), ("hit\n", ""));
+    assert_unharmed(server);
+}
+
+#[test]
+fn output_file_takes_the_output() {
+    let path = scratch().join("output.txt");
+    let path = path.to_str().expect("its path is UTF-8");
+    let outcome = rstap(&["-o", path, "-e", "probe begin { println(42) exit() }"], &Plan::default());
+    assert!(outcome.status.is_success() && outcome.stdout.is_empty(), "{}", stderr(&outcome));
+    assert_eq!(fs::read_to_string(path).expect("it was written"), "42\n");
+}
+
+#[test]
+fn script_comes_from_standard_input() {
+    let plan = Plan { stdin: b"probe begin { println(42) exit() }".to_vec(), ..Plan::default() };
+    assert_eq!(stdout(&rstap(&["-"], &plan)), "42\n");
+}
+
+#[test]
+fn signals_end_the_session_in_order() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        let script = r#"probe begin { println("begin") } probe end { println("end") }"#;
+        let outcome = rstap(&["-e", script], &Plan { signal_at_first_line: Some(signal), ..Plan::default() });
+        assert_eq!(stdout(&outcome), "begin\nend\n", "{signal}: {}", stderr(&outcome));
+    }
+}
+
+#[test]
+fn busy_target_survives_two_hundred_attachments() {
+    let server =
+        Server::start(Command::new(programs().join("server")).args(["8", "0"])).expect("the server starts");
+    let pid = server.pid().to_string();
+    let script = r#"global n probe process("./server").function("work") { if (n++ == 20) exit() }
+        probe end { println(n > 20) }"#;
+    for round in 0..200 {
+        let outcome = rstap(&["-e", script, "-x", &pid], &Plan::default());
+        assert_eq!(stdout(&outcome), "1\n", "round {round}: {}", stderr(&outcome));
+    }
+    assert_unharmed(server);
+}
+
+/// The server has noticed nothing: it counted in every thread and ends as it should.
+fn assert_unharmed(server: Server) {
+    let (stdout, status) = server.finish(Duration::from_secs(20));
+    assert_eq!((String::from_utf8_lossy(&stdout).as_ref(), status), ("unharmed\n", Status::Exited(0)));
+}
