@@ -1,7 +1,9 @@
 //! What a pass says about a script: message, labelled places, what to do. Passes collect these; only the driver
 //! renders them (with codespan-reporting).
 
-use crate::source::{SourceMap, Span};
+use crate::source::Span;
+
+pub use crate::render::render;
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,6 +55,11 @@ impl Diagnostic {
         Diagnostic::new(Severity::Error, Pass::Parse, message)
     }
 
+    /// A warning of pass 1.
+    pub fn parse_warning(message: impl Into<String>) -> Diagnostic {
+        Diagnostic::new(Severity::Warning, Pass::Parse, message)
+    }
+
     /// An error of pass 2.
     pub fn error(message: impl Into<String>) -> Diagnostic {
         Diagnostic::new(Severity::Error, Pass::Semantic, message)
@@ -92,10 +99,4 @@ impl Diagnostic {
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }
-}
-
-/// Renders findings as the user sees them. `color` asks for ANSI colours.
-pub fn render(sources: &SourceMap, diagnostics: &[Diagnostic], color: bool) -> String {
-    let _ = (sources, diagnostics, color);
-    String::new()
 }

@@ -50,6 +50,19 @@ pub struct Source {
     line_starts: Vec<u32>,
 }
 
+impl Source {
+    /// The line of a byte, counted from 0; the last one for what lies behind the text.
+    pub fn line_index(&self, byte: usize) -> usize {
+        self.line_starts.partition_point(|&start| start as usize <= byte).max(1) - 1
+    }
+
+    /// The bytes of a line counted from 0, with its line end.
+    pub fn line_range(&self, line: usize) -> Range<usize> {
+        let start = |line: usize| self.line_starts.get(line).map_or(self.text.len(), |&start| start as usize);
+        start(line)..start(line + 1)
+    }
+}
+
 /// Line and column of a place, both counted from 1; the column counts characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LineColumn {
@@ -94,8 +107,8 @@ impl SourceMap {
     /// Line and column of the span's first byte.
     pub fn line_column(&self, span: Span) -> LineColumn {
         let source = self.get(span.source);
-        let line = source.line_starts.partition_point(|&s| s <= span.start).max(1);
-        let start = source.line_starts[line - 1] as usize;
+        let line = source.line_index(span.start as usize) + 1;
+        let start = source.line_range(line - 1).start;
         let before = source.text.get(start..span.start as usize).unwrap_or("");
         LineColumn { line: line as u32, column: before.chars().count() as u32 + 1 }
     }
