@@ -7,6 +7,7 @@
 
 pub mod eval;
 pub mod print;
+pub mod visit;
 
 use rstap_abi::builtins::Builtin;
 use rstap_abi::layout::{MapShape, StatShape};

@@ -1,0 +1,266 @@
+//! Functions and handlers as a whole: parameters and locals, the way out, and who may end whose handler.
+
+use std::collections::HashSet;
+use std::mem::offset_of;
+
+use cranelift_codegen::ir::types::{I32, I64};
+use cranelift_codegen::ir::{Function, InstBuilder, Signature, UserFuncName, Value};
+use cranelift_codegen::isa::TargetFrontendConfig;
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+use rstap_abi::builtins::Builtin;
+use rstap_abi::context::Context;
+use rstap_abi::fault::Fault;
+use rstap_sema::ir::visit::{assigned_local, each_expr, each_expr_in, each_statement, expressions};
+use rstap_sema::ir::{self, ExprKind, Local, LocalId, Place, Script, Stmt, Type};
+
+use crate::emitter::{Emitter, Home, Landing, Role, Unit, function_signature, handler_signature, status};
+
+/// Compiles a script function to CLIF.
+pub(crate) fn function(
+    unit: &mut Unit,
+    memory: &mut FunctionBuilderContext,
+    index: u32,
+    target: TargetFrontendConfig,
+) -> Function {
+    let function = &unit.script.functions[index as usize];
+    build(unit, memory, index, function_signature(function), target, |builder, params| {
+        let result =
+            (function.ret == Some(Type::Str)).then(|| *params.last().expect("the result buffer is last"));
+        let _ = builder;
+        (Role::Function(function.ret, result), function.param_count, &function.locals, &function.body)
+    })
+}
+
+/// Compiles a handler to CLIF.
+pub(crate) fn handler(
+    unit: &mut Unit,
+    memory: &mut FunctionBuilderContext,
+    index: u32,
+    target: TargetFrontendConfig,
+) -> Function {
+    let handler = &unit.script.handlers[index as usize];
+    let number = unit.script.functions.len() as u32 + index;
+    build(unit, memory, number, handler_signature(), target, |_, _| {
+        (Role::Handler, 0, &handler.locals, &handler.body)
+    })
+}
+
+fn build<'s>(
+    unit: &mut Unit<'s>,
+    memory: &mut FunctionBuilderContext,
+    number: u32,
+    signature: Signature,
+    target: TargetFrontendConfig,
+    parts: impl FnOnce(&mut FunctionBuilder, &[Value]) -> (Role, u32, &'s [Local], &'s [Stmt]),
+) -> Function {
+    let mut function = Function::with_name_signature(UserFuncName::user(0, number), signature);
+    let mut builder = FunctionBuilder::new(&mut function, memory);
+    let entry = builder.create_block();
+    builder.append_block_params_for_function_params(entry);
+    builder.switch_to_block(entry);
+    let params = builder.block_params(entry).to_vec();
+    let (role, param_count, locals, body) = parts(&mut builder, &params);
+    let mut emitter = Emitter::new(unit, builder, params[0], role);
+    emitter.unstable = unstable_locals(body);
+    let landing = emitter.landing_pad();
+    emitter.declare_locals(locals, param_count as usize, &params[1..], body);
+    emitter.statements(body);
+    emitter.finish(landing);
+    let mut builder = emitter.builder;
+    builder.seal_all_blocks();
+    builder.finalize(target);
+    function
+}
+
+impl Emitter<'_, '_, '_> {
+    /// A new innermost landing.
+    pub(crate) fn landing_pad(&mut self) -> Landing {
+        let fault = self.cold_block();
+        self.builder.append_block_param(fault, I32);
+        let landing = Landing { fault, resume: self.cold_block() };
+        self.landings.push(landing);
+        landing
+    }
+
+    /// Fills the `fault` block of a landing.
+    pub(crate) fn store_site(&mut self, landing: Landing) {
+        self.enter(landing.fault);
+        let site = self.builder.block_params(landing.fault)[0];
+        self.store(site, offset_of!(Context, fault_site));
+        self.jump(landing.resume);
+    }
+
+    fn declare_locals(&mut self, locals: &[Local], param_count: usize, params: &[Value], body: &[Stmt]) {
+        let written = written_locals(body);
+        let mut params = params.iter().copied();
+        for (index, local) in locals.iter().enumerate() {
+            let is_param = index < param_count;
+            let given =
+                |params: &mut dyn Iterator<Item = Value>| params.next().expect("the signature has the local");
+            let home = match local.ty {
+                Type::Long => {
+                    let first = if is_param { given(&mut params) } else { self.long(0) };
+                    let variable = self.builder.declare_var(I64);
+                    self.builder.def_var(variable, first);
+                    Home::Register(variable)
+                }
+                Type::Str if is_param && !written.contains(&LocalId(index as u32)) => {
+                    Home::Borrowed(given(&mut params), given(&mut params))
+                }
+                Type::Str => {
+                    let slot = self.take_string().stack;
+                    let len = if is_param {
+                        let (addr, len, to) = (given(&mut params), given(&mut params), self.slot_addr(slot));
+                        self.call_into(Builtin::copy, &[addr, len], to, None)
+                    } else {
+                        self.long(0)
+                    };
+                    let variable = self.builder.declare_var(I64);
+                    self.builder.def_var(variable, len);
+                    Home::Frame(slot, variable)
+                }
+            };
+            self.locals.push(home);
+        }
+    }
+
+    fn finish(&mut self, landing: Landing) {
+        if !self.dead {
+            self.leave(status::DONE, None);
+        }
+        let exhausted = self.exhausted;
+        self.enter(exhausted);
+        let code = self.builder.ins().iconst(I32, Fault::MaxAction as i64);
+        self.store(code, offset_of!(Context, fault));
+        let site = self.builder.block_params(exhausted)[0];
+        self.jump_with(landing.fault, site);
+        self.store_site(landing);
+        self.enter(landing.resume);
+        self.leave_now(status::FAULT, None);
+    }
+
+    /// Ends the function or handler; array walks that are open end with it.
+    pub(crate) fn leave(&mut self, status: i64, value: Option<Value>) {
+        self.close_walks(0);
+        self.leave_now(status, value);
+    }
+
+    fn leave_now(&mut self, status: i64, value: Option<Value>) {
+        match self.role {
+            Role::Handler => {
+                self.builder.ins().return_(&[]);
+            }
+            Role::Function(..) => {
+                let status = self.long(status);
+                let value = value.unwrap_or_else(|| self.long(0));
+                self.builder.ins().return_(&[status, value]);
+            }
+        }
+        self.dead = true;
+    }
+
+    /// Ends the walks opened after the first `keep`.
+    pub(crate) fn close_walks(&mut self, keep: usize) {
+        for index in (keep..self.walks.len()).rev() {
+            let iter = self.walks[index].stack;
+            let iter = self.slot_addr(iter);
+            self.call(Builtin::iter_end, &[iter], None);
+        }
+    }
+}
+
+/// Which functions can end the handler: by `next`, or by a call of one that can.
+pub(crate) fn ending_functions(script: &Script) -> Vec<bool> {
+    let mut ends = vec![false; script.functions.len()];
+    loop {
+        let before = ends.clone();
+        for (index, function) in script.functions.iter().enumerate() {
+            ends[index] =
+                before[index] || has_next(&function.body) || callees(&function.body).any(|f| before[f]);
+        }
+        if ends == before {
+            return ends;
+        }
+    }
+}
+
+/// Indices of the functions that the statements call.
+pub(crate) fn callees(body: &[Stmt]) -> impl Iterator<Item = usize> {
+    let mut called = HashSet::new();
+    each_expr_in(body, &mut |expr| {
+        if let ExprKind::Call(candidates, ..) = &expr.kind {
+            called.extend(candidates.iter().map(|id| id.0 as usize));
+        }
+    });
+    called.into_iter()
+}
+
+fn has_next(body: &[Stmt]) -> bool {
+    let mut found = false;
+    each_statement(body, &mut |statement| found |= matches!(statement, Stmt::Next));
+    found
+}
+
+/// Locals that anything writes to.
+fn written_locals(body: &[Stmt]) -> HashSet<LocalId> {
+    let mut written = HashSet::new();
+    each_expr_in(body, &mut |expr| written.extend(assigned_local(expr)));
+    each_statement(body, &mut |statement| match statement {
+        Stmt::Foreach(walk) => written.extend(walk.keys.iter().flatten().chain(&walk.value)),
+        Stmt::ForeachBucket(local, ..) | Stmt::Try(_, Some(local), _) => {
+            written.insert(*local);
+        }
+        _ => {}
+    });
+    written
+}
+
+/// Locals whose value may change while a value read from them is still to be used: those assigned in the middle of
+/// an expression, and those assigned from something that may be their own value.
+fn unstable_locals(body: &[Stmt]) -> HashSet<LocalId> {
+    let mut unstable = HashSet::new();
+    each_statement(body, &mut |statement| {
+        for root in expressions(statement) {
+            let is_statement = matches!(statement, Stmt::Expr(_));
+            each_expr(root, &mut |expr| {
+                let Some(local) = assigned_local(expr) else { return };
+                if !is_statement || !std::ptr::eq(expr, root) || may_assign_itself(expr, local) {
+                    unstable.insert(local);
+                }
+            });
+        }
+    });
+    unstable
+}
+
+fn may_assign_itself(expr: &ir::Expr, local: LocalId) -> bool {
+    match &expr.kind {
+        ExprKind::Assign(_, value, _) => !is_fresh(value) && reads_local(value, local),
+        _ => false,
+    }
+}
+
+/// Whether a string expression makes its value in memory of its own.
+pub(crate) fn is_fresh(expr: &ir::Expr) -> bool {
+    matches!(
+        expr.kind,
+        ExprKind::Builtin(..)
+            | ExprKind::Binary(..)
+            | ExprKind::Call(..)
+            | ExprKind::Format(..)
+            | ExprKind::HistogramText(_)
+            | ExprKind::Read(Place::Global(_) | Place::Element(..), _)
+    )
+}
+
+/// Whether a local is read anywhere in an expression.
+pub(crate) fn reads_local(expr: &ir::Expr, local: LocalId) -> bool {
+    let mut found = false;
+    each_expr(expr, &mut |part| match &part.kind {
+        ExprKind::Read(Place::Local(read), _) | ExprKind::Update { place: Place::Local(read), .. } => {
+            found |= *read == local
+        }
+        _ => {}
+    });
+    found
+}
