@@ -1,0 +1,122 @@
+//! The image runs wherever it is mapped, and calls out only through the table.
+
+mod support;
+
+use rstap_abi::builtins::{Builtin, COUNT};
+use rstap_abi::context::Context;
+use rstap_sema::ir::*;
+use support::build::*;
+use support::mapped::Mapped;
+
+extern "C" fn print_long(ctx: *mut Context, value: i64) {
+    // SAFETY: the test passes a context whose `env` is the address of a live `String`.
+    let out = unsafe { &mut *((*ctx).env as *mut String) };
+    out.push_str(&value.to_string());
+}
+
+extern "C" fn print_string(ctx: *mut Context, address: *const u8, len: usize) {
+    // SAFETY: as above; compiled code passes address and length of a string.
+    let (out, text) = unsafe { (&mut *((*ctx).env as *mut String), std::slice::from_raw_parts(address, len)) };
+    out.push_str(&String::from_utf8_lossy(text));
+}
+
+extern "C" fn not_expected() {
+    panic!("a builtin that the script does not use");
+}
+
+/// `function fact(n) { if (n < 2) return 1 return n * fact(n - 1) }`
+fn fact() -> Function {
+    let n = || local(0, Type::Long);
+    let call = long(ExprKind::Call(vec![FuncId(0)], vec![binary(BinaryOp::Sub, n(), num(1))], SITE));
+    Function {
+        name: "fact".to_owned(),
+        param_count: 1,
+        locals: locals(&[Type::Long]),
+        ret: Some(Type::Long),
+        can_decline: false,
+        body: vec![
+            Stmt::If(compare(CompareOp::Lt, n(), num(2)), vec![Stmt::Return(Some(num(1)))], Vec::new()),
+            Stmt::Return(Some(binary(BinaryOp::Mul, n(), call))),
+        ],
+    }
+}
+
+/// Counts to 5 in a loop, then computes 10! by recursion, and keeps it in a global.
+fn example() -> Script {
+    let i = || local(0, Type::Long);
+    let call = long(ExprKind::Call(vec![FuncId(0)], vec![num(10)], SITE));
+    let turn = update(Place::Local(LocalId(0)), BinaryOp::Add, num(1), true);
+    script(
+        vec![scalar("g", Type::Long)],
+        vec![fact()],
+        &[Type::Long],
+        vec![
+            Stmt::Loop(
+                Some(compare(CompareOp::Lt, i(), num(5))),
+                vec![print(vec![text("i = "), i()])],
+                Some(turn),
+            ),
+            assign(Place::Global(GlobalId(0)), call),
+            print(vec![global(0, Type::Long)]),
+        ],
+    )
+}
+
+fn run(mapped: &Mapped, arena: &mut [u64]) -> String {
+    let mut out = String::new();
+    let mut table = [not_expected as extern "C" fn() as usize as u64; COUNT];
+    table[Builtin::print_long as usize] = print_long as extern "C" fn(*mut Context, i64) as usize as u64;
+    table[Builtin::print_string as usize] =
+        print_string as extern "C" fn(*mut Context, *const u8, usize) as usize as u64;
+    let mut context = Context {
+        builtins: table.as_ptr().addr() as u64,
+        arena: arena.as_mut_ptr().addr() as u64,
+        env: (&raw mut out).addr() as u64,
+        actions: 1000,
+        nesting: 10,
+        ..Context::EMPTY
+    };
+    mapped.call(0, &mut context);
+    assert_eq!((context.fault, context.nesting), (0, 10));
+    out
+}
+
+#[test]
+fn image_runs_at_two_addresses() {
+    let program = rstap_codegen::compile(&example()).expect("the example compiles");
+    let (first, second) = (Mapped::new(&program.image), Mapped::new(&program.image));
+    assert_ne!(first.address(), second.address());
+    let mut arena = vec![0; program.arena.size as usize / 8];
+    let expected = "i = 0\ni = 1\ni = 2\ni = 3\ni = 4\n3628800\n";
+    assert_eq!(run(&first, &mut arena), expected);
+    assert_eq!(run(&second, &mut arena), expected);
+}
+
+#[test]
+fn image_is_the_same_each_time() {
+    let compile = || rstap_codegen::compile(&example()).expect("the example compiles").image;
+    assert_eq!(compile(), compile());
+}
+
+#[test]
+fn actions_run_out_without_a_trace_of_the_run() {
+    let program = rstap_codegen::compile(&example()).expect("the example compiles");
+    let mapped = Mapped::new(&program.image);
+    let mut arena = vec![0; program.arena.size as usize / 8];
+    let mut out = String::new();
+    let mut table = [not_expected as extern "C" fn() as usize as u64; COUNT];
+    table[Builtin::print_long as usize] = print_long as extern "C" fn(*mut Context, i64) as usize as u64;
+    table[Builtin::print_string as usize] =
+        print_string as extern "C" fn(*mut Context, *const u8, usize) as usize as u64;
+    let mut context = Context {
+        builtins: table.as_ptr().addr() as u64,
+        arena: arena.as_mut_ptr().addr() as u64,
+        env: (&raw mut out).addr() as u64,
+        actions: 5,
+        nesting: 10,
+        ..Context::EMPTY
+    };
+    mapped.call(0, &mut context);
+    assert_eq!(context.fault, rstap_abi::fault::Fault::MaxAction as u32);
+    assert_eq!(out, "i = 0\ni = 1\n");
+}
