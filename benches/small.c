@@ -1,0 +1,2 @@
+// The program of the launch benchmark.
+int main(void) { return 0; }
