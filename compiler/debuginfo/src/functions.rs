@@ -1,11 +1,23 @@
 //! Functions of a module: subprograms of the DWARF with their inlined instances, and symbols.
 
+mod prologue;
+mod scan;
+
 use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use rstap_abi::address::LinkAddr;
 
-use crate::dwarf::DieRef;
+use crate::dwarf::{DebugData, DieRef, ranges_value};
+use crate::elf::{Elf, Symbol};
+use crate::lines;
+use crate::names::{demangle, without_clone_suffix};
+use crate::pattern::{Glob, Pattern, split_path};
+
+pub(crate) use prologue::probe_address;
+pub(crate) use scan::{Code, Inlined, Origin, Subprogram, UnitFunctions, resolve_origin};
 
 /// Addresses from `start` up to, not including, `end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -52,10 +64,450 @@ pub struct Function<'d> {
 /// A place where a function was inlined.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Inline {
-    /// Where a probe is planted: DW_AT_entry_pc, else the lowest address.
+    /// Where a probe is planted: DW_AT_entry_pc, else the first address of its code.
     pub entry: LinkAddr,
-    /// Its code.
-    pub ranges: Vec<Range>,
     /// Its entry in the DWARF.
     pub die: DieRef,
+}
+
+/// Functions of a unit that match, and instances of functions of other units.
+#[derive(Default)]
+struct UnitMatches<'d> {
+    functions: Vec<Match<'d>>,
+    /// Inlined instances whose function is in another unit.
+    foreign: Vec<(DieRef, Inline)>,
+}
+
+struct Match<'d> {
+    /// The abstract instance, if there is one, else the concrete one.
+    root: DieRef,
+    function: Function<'d>,
+}
+
+/// The questions about functions, with all they need of the module.
+pub(crate) struct Functions<'m, 'd> {
+    pub data: &'m DebugData<'d>,
+    pub elf: &'m Elf<'d>,
+    pub symbols: &'m [Symbol<'d>],
+}
+
+impl<'m, 'd> Functions<'m, 'd> {
+    /// Functions that match, in the order of the units; those known as symbols only come last.
+    pub fn matching(&self, pattern: &Pattern) -> Vec<Function<'d>> {
+        let mut matches = self.matches_of_units(pattern);
+        self.add_foreign_inlines(&mut matches);
+        let mut functions: Vec<_> =
+            matches.into_iter().flat_map(|m| m.functions).map(|m| m.function).collect();
+        functions.iter_mut().for_each(|f| f.inlines.sort_by_key(|i| i.entry));
+        self.note_symbols(&mut functions);
+        if pattern.file.is_none() {
+            self.add_symbols(&mut functions, pattern);
+        }
+        functions
+    }
+
+    fn matches_of_units(&self, pattern: &Pattern) -> Vec<UnitMatches<'d>> {
+        let exact = (pattern.path.len() == 1 && pattern.name().is_exact()).then(|| pattern.name().as_str());
+        let of_unit = |index: usize| {
+            let index = index as u32;
+            let skip = exact.is_some_and(|name| {
+                let scanned = self.data.slot(index).is_ok_and(|s| s.functions.get().is_some());
+                !scanned && !scan::may_have_function(self.data, index, name.as_bytes())
+            });
+            if skip { UnitMatches::default() } else { self.matches_of_unit(index, pattern) }
+        };
+        let units = 0..self.data.slots().len();
+        if self.data.is_large() {
+            units.into_par_iter().with_max_len(1).map(of_unit).collect()
+        } else {
+            units.map(of_unit).collect()
+        }
+    }
+
+    /// The functions of a unit, read when first asked for.
+    pub fn of_unit(&self, index: u32) -> Option<&'m UnitFunctions<'d>> {
+        let slot = self.data.slot(index).ok()?;
+        Some(slot.functions.get_or_init(|| scan::scan_unit(self.data, index)))
+    }
+
+    fn matches_of_unit(&self, index: u32, pattern: &Pattern) -> UnitMatches<'d> {
+        let mut matches = UnitMatches::default();
+        let Some(unit) = self.of_unit(index) else { return matches };
+        let Ok(gimli_unit) = self.data.unit(index) else { return matches };
+        let files = pattern.file.as_ref().map(|file| lines::matching_files(self.data, index, file));
+        // Index of the match whose root is at this offset of this unit.
+        let mut by_root: HashMap<usize, usize> = HashMap::new();
+        for subprogram in &unit.subprograms {
+            let Some(found) = self.match_subprogram(index, subprogram, pattern, files.as_deref()) else {
+                continue;
+            };
+            if found.root.unit == index {
+                by_root.entry(found.root.offset).or_insert(matches.functions.len());
+            }
+            matches.functions.push(found);
+        }
+        self.drop_abstract_doubles(&mut matches.functions, &mut by_root);
+        let slot_dwarf = self.data.slot(index).map(|slot| self.data.dwarf_of(slot));
+        let Ok(dwarf) = slot_dwarf else { return matches };
+        for inlined in &unit.inlined {
+            let target = match inlined.origin {
+                Origin::None => continue,
+                Origin::Here(offset) => match by_root.get(&offset) {
+                    Some(&at) => Ok(at),
+                    None => continue,
+                },
+                Origin::Elsewhere(_) => match resolve_origin(self.data, index, inlined.origin) {
+                    Some(root) => Err(root),
+                    None => continue,
+                },
+            };
+            let first = match inlined.code {
+                Code::None => None,
+                Code::Contiguous { low, .. } => Some(low),
+                Code::List(value) => ranges_value(dwarf, gimli_unit, value).first().map(|r| r.0),
+            };
+            let Some(entry) = inlined.entry.or(first).map(LinkAddr).filter(|&e| self.elf.is_executable(e))
+            else {
+                continue;
+            };
+            let inline = Inline { entry, die: DieRef { unit: index, offset: inlined.offset } };
+            match target {
+                Ok(at) => matches.functions[at].function.inlines.push(inline),
+                Err(root) => matches.foreign.push((root, inline)),
+            }
+        }
+        matches
+            .functions
+            .retain(|m| m.function.entry.is_some() || m.root.unit == index || !m.function.inlines.is_empty());
+        matches
+    }
+
+    /// An abstract instance is listed by itself only if no concrete instance of it is.
+    fn drop_abstract_doubles(&self, functions: &mut Vec<Match<'d>>, by_root: &mut HashMap<usize, usize>) {
+        let concrete: HashSet<DieRef> =
+            functions.iter().filter(|m| m.function.entry.is_some()).map(|m| m.root).collect();
+        functions.retain(|m| m.function.entry.is_some() || !concrete.contains(&m.root));
+        by_root.clear();
+        for (at, found) in functions.iter().enumerate() {
+            by_root.entry(found.root.offset).or_insert(at);
+        }
+    }
+
+    fn match_subprogram(
+        &self,
+        unit: u32,
+        subprogram: &Subprogram<'d>,
+        pattern: &Pattern,
+        files: Option<&[bool]>,
+    ) -> Option<Match<'d>> {
+        let code = self.code_of(unit, subprogram.code);
+        let entry = code.first().map(|r| r.start);
+        if entry.is_none() && !subprogram.inlined {
+            return None;
+        }
+        let source = self.describe(unit, subprogram);
+        let name = self.matched_name(&source, pattern)?;
+        if let Some(files) = files {
+            let (file_unit, file) = source.decl_file?;
+            let matches = match file_unit == unit {
+                true => files.get(file as usize).copied().unwrap_or(false),
+                false => lines::matching_files(self.data, file_unit, pattern.file.as_ref()?)
+                    .get(file as usize)
+                    .copied()
+                    .unwrap_or(false),
+            };
+            if !matches {
+                return None;
+            }
+        }
+        let decl_file =
+            source.decl_file.and_then(|(unit, file)| lines::file_name(self.data, unit, file.into()));
+        let function = Function {
+            name,
+            linkage_name: source.linkage_name,
+            entry,
+            ranges: code,
+            decl_file,
+            decl_line: source.decl_line,
+            external: source.external,
+            exported: false,
+            ifunc: false,
+            inlines: Vec::new(),
+            die: Some(DieRef { unit, offset: subprogram.offset }),
+        };
+        Some(Match { root: source.root, function })
+    }
+
+    /// Ranges of code in executable segments: the linker leaves entries of discarded functions at address 0.
+    fn code_of(&self, unit: u32, code: Code<'d>) -> Vec<Range> {
+        let ranges = match code {
+            Code::None => return Vec::new(),
+            Code::Contiguous { low, high } => vec![(low, high)],
+            Code::List(value) => match (self.data.unit(unit), self.data.slot(unit)) {
+                (Ok(parsed), Ok(slot)) => ranges_value(self.data.dwarf_of(slot), parsed, value),
+                _ => return Vec::new(),
+            },
+        };
+        let ranges =
+            ranges.into_iter().map(|(start, end)| Range { start: LinkAddr(start), end: LinkAddr(end) });
+        ranges.filter(|r| self.elf.is_executable(r.start)).collect()
+    }
+
+    /// Name and declaration of a subprogram, also from the entries it refers to.
+    fn describe(&self, unit: u32, subprogram: &Subprogram<'d>) -> Source<'d> {
+        let mut source = Source {
+            root: DieRef { unit, offset: subprogram.offset },
+            name: None,
+            linkage_name: None,
+            scope: None,
+            decl_file: None,
+            decl_line: 0,
+            external: false,
+        };
+        let mut at = (unit, *subprogram);
+        for _ in 0..crate::dwarf::MAX_CHAIN {
+            let (unit, entry) = at;
+            source.name = source.name.or(entry.name);
+            source.linkage_name = source.linkage_name.or(entry.linkage_name);
+            source.decl_file = source.decl_file.or(entry.decl_file.map(|file| (unit, file)));
+            source.external |= entry.external;
+            if source.decl_line == 0 {
+                source.decl_line = entry.decl_line;
+            }
+            let abstract_origin = resolve_origin(self.data, unit, entry.abstract_origin);
+            source.root = abstract_origin.unwrap_or(source.root);
+            let next = abstract_origin.or_else(|| resolve_origin(self.data, unit, entry.specification));
+            let next =
+                next.and_then(|die| Some((die.unit, *self.of_unit(die.unit)?.subprogram_at(die.offset)?)));
+            match next {
+                Some(next) => at = next,
+                // The outermost declaration is the one that stands in its class.
+                None => {
+                    source.scope = entry.scope.map(|scope| (unit, scope));
+                    break;
+                }
+            }
+        }
+        source
+    }
+
+    /// The name to show, if the pattern matches: as many components as the pattern has.
+    fn matched_name(&self, source: &Source<'d>, pattern: &Pattern) -> Option<Cow<'d, str>> {
+        let (last, outer) = pattern.path.split_last()?;
+        let mangled = last.as_str().starts_with("_Z") || last.as_str().starts_with("_R");
+        if mangled && outer.is_empty() && source.linkage_name.is_some_and(|name| last.matches(name)) {
+            return source.name.or(source.linkage_name).map(Cow::Borrowed);
+        }
+        let name = source.name?;
+        if !component_matches(last, name) {
+            return None;
+        }
+        if outer.is_empty() {
+            return Some(Cow::Borrowed(name));
+        }
+        let scopes = self.scope_names(source.scope);
+        if scopes_match(outer, &scopes) {
+            let shown = scopes[scopes.len() - outer.len()..].join("::");
+            return Some(Cow::Owned(format!("{shown}::{name}")));
+        }
+        matched_path(&demangle(source.linkage_name?), pattern).map(|name| Cow::Owned(name.into()))
+    }
+
+    /// Names of a scope and those round it, outermost first.
+    fn scope_names(&self, scope: Option<(u32, u32)>) -> Vec<&'d str> {
+        let mut names = Vec::new();
+        if let Some((unit, mut index)) = scope
+            && let Some(functions) = self.of_unit(unit)
+        {
+            // A scope's parent is found before it, so this ends.
+            while let Some(scope) = functions.scopes.get(index as usize) {
+                names.extend(scope.name);
+                match scope.parent {
+                    Some(parent) if parent < index => index = parent,
+                    _ => break,
+                }
+            }
+        }
+        names.reverse();
+        names
+    }
+
+    fn add_foreign_inlines(&self, matches: &mut [UnitMatches<'d>]) {
+        let foreign: Vec<_> = matches.iter_mut().flat_map(|m| std::mem::take(&mut m.foreign)).collect();
+        if foreign.is_empty() {
+            return;
+        }
+        let mut at: HashMap<DieRef, (usize, usize)> = HashMap::new();
+        for (unit, found) in matches.iter().enumerate() {
+            for (index, function) in found.functions.iter().enumerate() {
+                at.entry(function.root).or_insert((unit, index));
+            }
+        }
+        for (root, inline) in foreign {
+            if let Some(&(unit, index)) = at.get(&root) {
+                matches[unit].functions[index].function.inlines.push(inline);
+            }
+        }
+    }
+
+    /// Marks what only the symbol table knows.
+    fn note_symbols(&self, functions: &mut [Function<'d>]) {
+        for function in functions {
+            let Some(entry) = function.entry else { continue };
+            for symbol in symbols_at(self.symbols, entry) {
+                function.exported |= symbol.exported;
+                function.ifunc |= symbol.ifunc;
+                let own = symbol.name == function.name;
+                if function.linkage_name.is_none() && !own && symbol.name.starts_with(&*function.name) {
+                    function.linkage_name = Some(symbol.name);
+                }
+            }
+        }
+    }
+
+    /// Adds the functions that only the symbol table has, and aliases of functions whose own name does not match.
+    fn add_symbols(&self, functions: &mut Vec<Function<'d>>, pattern: &Pattern) {
+        let mut known: HashSet<LinkAddr> = functions.iter().filter_map(|f| f.entry).collect();
+        for symbol in self.symbols {
+            if known.contains(&symbol.address) {
+                continue;
+            }
+            let Some(name) = match_symbol(symbol.name, pattern) else { continue };
+            let described = self.function_at(symbol.address);
+            let within = described.as_ref().is_some_and(|f| f.entry != Some(symbol.address));
+            if within {
+                continue;
+            }
+            known.insert(symbol.address);
+            functions.push(match described {
+                Some(function) => {
+                    Function { name, exported: symbol.exported, ifunc: symbol.ifunc, ..function }
+                }
+                None => self.function_of_symbol(symbol, name),
+            });
+        }
+    }
+
+    /// A function that is known by its symbol only.
+    pub fn function_of_symbol(&self, symbol: &Symbol<'d>, name: Cow<'d, str>) -> Function<'d> {
+        let end = symbol.address.0.checked_add(symbol.size).filter(|_| symbol.size > 0);
+        let range = end.map(|end| Range { start: symbol.address, end: LinkAddr(end) });
+        Function {
+            linkage_name: (name != symbol.name).then_some(symbol.name),
+            name,
+            entry: Some(symbol.address),
+            ranges: range.into_iter().collect(),
+            decl_file: None,
+            decl_line: 0,
+            external: symbol.global,
+            exported: symbol.exported,
+            ifunc: symbol.ifunc,
+            inlines: Vec::new(),
+            die: None,
+        }
+    }
+
+    /// The function of the DWARF whose code contains `address`.
+    pub fn function_at(&self, address: LinkAddr) -> Option<Function<'d>> {
+        let any = Pattern::any();
+        self.data.units_at(address.0).into_iter().find_map(|index| {
+            let unit = self.of_unit(index)?;
+            let subprogram = unit.subprograms.iter().find(|s| self.contains(index, s.code, address))?;
+            Some(self.match_subprogram(index, subprogram, &any, None)?.function)
+        })
+    }
+
+    fn contains(&self, unit: u32, code: Code<'d>, address: LinkAddr) -> bool {
+        match code {
+            Code::None => false,
+            Code::Contiguous { low, high } => (low..high).contains(&address.0),
+            Code::List(_) => self.code_of(unit, code).iter().any(|r| r.contains(address)),
+        }
+    }
+
+    /// Inlined instances of a unit whose code contains `address`, innermost last.
+    pub fn inlined_at(&self, unit: u32, address: LinkAddr) -> Vec<&'m Inlined<'d>> {
+        let Some(functions) = self.of_unit(unit) else { return Vec::new() };
+        functions.inlined.iter().filter(|i| self.contains(unit, i.code, address)).collect()
+    }
+
+    /// The name of an inlined instance's function.
+    pub fn name_of_inlined(&self, unit: u32, inlined: &Inlined<'d>) -> Option<&'d str> {
+        let origin = resolve_origin(self.data, unit, inlined.origin)?;
+        let subprogram = *self.of_unit(origin.unit)?.subprogram_at(origin.offset)?;
+        self.describe(origin.unit, &subprogram).name
+    }
+}
+
+/// What a subprogram's entries say of its source.
+struct Source<'d> {
+    root: DieRef,
+    name: Option<&'d str>,
+    linkage_name: Option<&'d str>,
+    /// Unit and index of the innermost scope.
+    scope: Option<(u32, u32)>,
+    /// Unit and index of the file.
+    decl_file: Option<(u32, u32)>,
+    decl_line: u32,
+    external: bool,
+}
+
+/// Symbols at an address.
+pub(crate) fn symbols_at<'s, 'd>(symbols: &'s [Symbol<'d>], address: LinkAddr) -> &'s [Symbol<'d>] {
+    let first = symbols.partition_point(|s| s.address < address);
+    let len = symbols[first..].iter().take_while(|s| s.address == address).count();
+    &symbols[first..first + len]
+}
+
+/// A glob without brackets also matches a generic's name without its arguments: `push` matches `push<int>`.
+fn component_matches(glob: &Glob, name: &str) -> bool {
+    if glob.matches(name) {
+        return true;
+    }
+    let brackets = name.find('<').filter(|&at| at > 0 && !name.starts_with("operator"));
+    match brackets {
+        Some(at) if !glob.as_str().contains('<') => glob.matches(&name[..at]),
+        _ => false,
+    }
+}
+
+/// Whether `globs` match the innermost of `scopes`.
+fn scopes_match(globs: &[Glob], scopes: &[&str]) -> bool {
+    scopes.len() >= globs.len()
+        && globs.iter().rev().zip(scopes.iter().rev()).all(|(glob, scope)| component_matches(glob, scope))
+}
+
+/// Matches a qualified name; yields its components that the pattern speaks of.
+fn matched_path<'n>(qualified: &'n str, pattern: &Pattern) -> Option<&'n str> {
+    let components = split_path(qualified);
+    if !scopes_match(&pattern.path, &components) {
+        return None;
+    }
+    let shown = components[components.len() - pattern.path.len()];
+    // The components are slices of the name, so the distance of their starts is an index into it.
+    qualified.get(shown.as_ptr() as usize - qualified.as_ptr() as usize..)
+}
+
+/// Matches a symbol by its name, its demangled name, or its name without the suffix of a clone.
+fn match_symbol<'d>(symbol: &'d str, pattern: &Pattern) -> Option<Cow<'d, str>> {
+    let simple = pattern.path.len() == 1;
+    let mangled = symbol.starts_with("_Z") || symbol.starts_with("_R");
+    if mangled {
+        match demangle(symbol) {
+            Cow::Owned(name) => {
+                if let Some(shown) = matched_path(&name, pattern) {
+                    return Some(Cow::Owned(shown.into()));
+                }
+            }
+            Cow::Borrowed(_) => {}
+        }
+        let asks_for_mangled = pattern.name().as_str().starts_with('_');
+        return (simple && asks_for_mangled && pattern.name().matches(symbol))
+            .then_some(Cow::Borrowed(symbol));
+    }
+    if !simple || symbol.contains(".cold") {
+        return None;
+    }
+    let matches = pattern.name().matches(symbol) || pattern.name().matches(without_clone_suffix(symbol));
+    matches.then_some(Cow::Borrowed(symbol))
 }

@@ -7,12 +7,12 @@
 
 #![forbid(unsafe_code)]
 
+mod cfi;
 mod dwarf;
 mod elf;
 mod module;
 mod names;
 
-pub mod cfi;
 pub mod functions;
 pub mod lines;
 pub mod location;
@@ -23,11 +23,13 @@ pub mod types;
 pub use dwarf::{DieRef, DwarfError};
 pub use elf::{AltLink, AttachError, DebugLink, ElfError, Kind, Symbol, Tls, inflate};
 pub use functions::{Function, Inline, Range};
-pub use lines::{Line, Statements};
-pub use location::{BinaryOp, Expr, LocationError, Piece, Place, UnaryOp, ValueType};
+pub use lines::{Line, MissingLine, Statement, Statements};
+pub use location::{BinaryOp, Expr, LocationError, Piece, Place, UnaryOp};
 pub use module::Module;
 pub use names::demangle;
 pub use pattern::{Glob, Lines, Pattern, PatternError};
 pub use rstap_abi::address::{FileOffset, LinkAddr};
 pub use scope::{Variable, VariableKind};
-pub use types::{Encoding, Enumerator, Member, Qualifier, RecordKind, Type, TypeId, Variant};
+pub use types::{
+    BitField, Encoding, Enumerator, Member, Qualifier, RecordKind, Type, TypeId, Variant, Variants,
+};

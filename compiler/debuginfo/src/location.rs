@@ -1,9 +1,18 @@
 //! Where a value is: DWARF location expressions turned into a small tree over registers and memory
 //! (DWARF 5, 2.5 and 2.6). Nothing is evaluated here; the compiler makes code of the tree.
 
+mod translate;
+
 use std::fmt;
 
+use gimli::AttributeValue;
 use rstap_abi::address::LinkAddr;
+
+use crate::cfi::cfa_at;
+use crate::dwarf::{DebugData, Die, DieRef, Slice, Value};
+use crate::elf::Elf;
+use crate::functions::Range;
+use translate::{Surroundings, Translator};
 
 /// Where a value is.
 #[derive(Clone, Debug, PartialEq)]
@@ -176,4 +185,116 @@ impl fmt::Display for Expr {
             Expr::Select { condition, then, otherwise } => write!(f, "({condition} ? {then} : {otherwise})"),
         }
     }
+}
+
+/// Where the value of the variable `die` is at `pc`; `frame` is the function whose frame base is meant.
+pub(crate) fn place_of<'d>(
+    data: &DebugData<'d>,
+    elf: &Elf<'d>,
+    debug: Option<&Elf<'d>>,
+    (die, frame): (DieRef, Option<DieRef>),
+    pc: LinkAddr,
+) -> Result<Place, LocationError> {
+    let die = data.die(die)?;
+    // An abstract instance may hold what all its concrete ones share (constants, statics).
+    for link in die.chain()? {
+        if let Some(value) = link.attr(gimli::DW_AT_location) {
+            let frame = frame.map(|frame| data.die(frame)).transpose()?;
+            return place_by_location(elf, debug, &link, value, frame.as_ref(), pc);
+        }
+        if let Some(value) = link.attr(gimli::DW_AT_const_value) {
+            return constant(&die, value);
+        }
+    }
+    Ok(Place::OptimizedOut)
+}
+
+fn place_by_location<'d>(
+    elf: &Elf<'d>,
+    debug: Option<&Elf<'d>>,
+    die: &Die<'_, 'd>,
+    value: Value<'d>,
+    frame: Option<&Die<'_, 'd>>,
+    pc: LinkAddr,
+) -> Result<Place, LocationError> {
+    let Some(expression) = expression_at(die, value, pc)? else { return Ok(Place::OptimizedOut) };
+    let frame_base = match frame {
+        Some(frame) => match frame.attr(gimli::DW_AT_frame_base) {
+            Some(value) => expression_at(frame, value, pc)?.map(|base| (base, frame.id.unit)),
+            None => None,
+        },
+        None => None,
+    };
+    let entry = frame.and_then(|f| f.ranges().first().map(|r| r.0));
+    let around = Surroundings {
+        data: die.data,
+        unit: die.id.unit,
+        encoding: die.unit.encoding(),
+        pc,
+        frame_base,
+        cfa: &|| cfa_at(elf, debug, pc),
+        at_entry: entry == Some(pc.0),
+    };
+    Translator::new(&around).place(expression)
+}
+
+/// The expression of a location attribute that is in force at `pc`.
+fn expression_at<'d>(
+    die: &Die<'_, 'd>,
+    value: Value<'d>,
+    pc: LinkAddr,
+) -> Result<Option<gimli::Expression<Slice<'d>>>, LocationError> {
+    if let Some(expression) = value.exprloc_value() {
+        return Ok(Some(expression));
+    }
+    let broken = |error| LocationError::Dwarf(die.data.broken(die.id.unit, error));
+    let Some(mut list) = die.dwarf().attr_locations(die.unit, value).map_err(broken)? else {
+        return Ok(None);
+    };
+    while let Some(entry) = list.next().map_err(broken)? {
+        if (entry.range.begin..entry.range.end).contains(&pc.0) {
+            return Ok(Some(entry.data));
+        }
+    }
+    Ok(None)
+}
+
+/// DW_AT_const_value: bytes as they are, numbers in the size of the variable's type.
+fn constant(die: &Die<'_, '_>, value: Value<'_>) -> Result<Place, LocationError> {
+    match value {
+        AttributeValue::Block(bytes) => Ok(Place::Constant(bytes.slice().to_vec())),
+        AttributeValue::Exprloc(expression) => Ok(Place::Constant(expression.0.slice().to_vec())),
+        AttributeValue::Data16(value) => Ok(Place::Constant(value.to_le_bytes().to_vec())),
+        AttributeValue::Addr(address) => Ok(Place::Value(Expr::Address(LinkAddr(address)))),
+        value => match (die.string(gimli::DW_AT_const_value), crate::types::integer(value)) {
+            (Some(text), _) => Ok(Place::Constant(text.bytes().chain([0]).collect())),
+            (None, Some(number)) => Ok(Place::Value(Expr::Constant(number))),
+            (None, None) => Err(LocationError::Unsupported("the form of DW_AT_const_value".into())),
+        },
+    }
+}
+
+/// Addresses at which the variable has a place.
+pub(crate) fn available(data: &DebugData<'_>, die: DieRef) -> Result<Vec<Range>, LocationError> {
+    let everywhere = vec![Range { start: LinkAddr(0), end: LinkAddr(u64::MAX) }];
+    for link in data.die(die)?.chain()? {
+        if link.attr(gimli::DW_AT_const_value).is_some() {
+            return Ok(everywhere);
+        }
+        let Some(value) = link.attr(gimli::DW_AT_location) else { continue };
+        if let Some(expression) = value.exprloc_value() {
+            return Ok(if expression.0.is_empty() { Vec::new() } else { everywhere });
+        }
+        let broken = |error| LocationError::Dwarf(data.broken(link.id.unit, error));
+        let mut ranges = Vec::new();
+        if let Some(mut list) = link.dwarf().attr_locations(link.unit, value).map_err(broken)? {
+            while let Some(entry) = list.next().map_err(broken)? {
+                if !entry.data.0.is_empty() {
+                    ranges.push(Range { start: LinkAddr(entry.range.begin), end: LinkAddr(entry.range.end) });
+                }
+            }
+        }
+        return Ok(ranges);
+    }
+    Ok(Vec::new())
 }

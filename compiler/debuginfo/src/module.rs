@@ -5,135 +5,161 @@ use std::sync::OnceLock;
 use rstap_abi::address::{FileOffset, LinkAddr};
 
 use crate::dwarf::{DebugData, DieRef, DwarfError};
-use crate::elf::{AltLink, AttachError, DebugLink, Elf, ElfError, Kind, Symbol, Tls};
-use crate::functions::{Function, FunctionIndex};
-use crate::lines::{Line, Statements};
-use crate::location::{LocationError, Place};
+use crate::elf::{
+    AltLink, AttachError, DebugLink, Elf, ElfError, Kind, Symbol, Tls, crc32, read_symbols, symbol_containing,
+};
+use crate::functions::{self, Function, Functions, Range};
+use crate::lines::{self, Line, Statements};
+use crate::location::{self, LocationError, Place};
+use crate::names::demangle;
 use crate::pattern::{Lines, Pattern};
-use crate::scope::Variable;
-use crate::types::{Member, Type, TypeId};
+use crate::scope::{self, Variable};
+use crate::types::{self, Member, NameIndex, Type, TypeId};
 
 /// An executable or shared object, with its separate debug file if that was attached. Answers are computed when
 /// asked for and kept; it can be shared between threads.
 pub struct Module<'d> {
     elf: Elf<'d>,
     debug_elf: Option<Elf<'d>>,
+    alt_elf: Option<Elf<'d>>,
     dwarf: DebugData<'d>,
     symbols: OnceLock<Vec<Symbol<'d>>>,
-    functions: OnceLock<FunctionIndex<'d>>,
+    names: OnceLock<NameIndex<'d>>,
 }
 
 impl<'d> Module<'d> {
     /// Reads the ELF headers of `bytes`; 64-bit little-endian x86-64 executables and shared objects only.
     /// Compressed debug sections are left alone: pass the bytes through [`crate::inflate`] before.
     pub fn parse(bytes: &'d [u8]) -> Result<Self, ElfError> {
-        let _ = bytes;
-        todo!()
+        let elf = Elf::parse(bytes)?;
+        let dwarf = DebugData::new(&elf, None);
+        Ok(Module {
+            elf,
+            debug_elf: None,
+            alt_elf: None,
+            dwarf,
+            symbols: OnceLock::new(),
+            names: OnceLock::new(),
+        })
     }
 
     /// Adds the separate debug file of this module: its DWARF and its symbol table are used from now on. It must
     /// have this module's build-id or, where there is none, the checksum of [`Module::debug_link`].
     pub fn attach_debug(&mut self, bytes: &'d [u8]) -> Result<(), AttachError> {
-        let _ = bytes;
-        todo!()
+        let debug = Elf::parse(bytes)?;
+        match (self.elf.build_id(), debug.build_id()) {
+            (Some(expected), Some(found)) if expected != found => {
+                return Err(AttachError::BuildId { expected: hex(expected), found: hex(found) });
+            }
+            (Some(_), Some(_)) => {}
+            _ => check_crc(self.elf.debug_link(), bytes)?,
+        }
+        if debug.section(".debug_info").is_none() && debug.section(".symtab").is_none() {
+            return Err(AttachError::NoDebugInfo);
+        }
+        self.debug_elf = Some(debug);
+        self.forget();
+        Ok(())
     }
 
     /// Adds the supplementary file that [`Module::debug_alt_link`] names (dwz).
     pub fn attach_alt(&mut self, bytes: &'d [u8]) -> Result<(), AttachError> {
-        let _ = bytes;
-        todo!()
+        let alt = Elf::parse(bytes)?;
+        let expected = self.debug_alt_link().ok_or(AttachError::Unrelated)?.build_id;
+        let found = alt.build_id().unwrap_or_default();
+        if expected != found {
+            return Err(AttachError::BuildId { expected: hex(expected), found: hex(found) });
+        }
+        self.alt_elf = Some(alt);
+        self.forget();
+        Ok(())
     }
 
     // ---- The file ----
 
     /// What kind of file it is.
     pub fn kind(&self) -> Kind {
-        todo!()
+        self.elf.kind()
     }
 
     /// The build-id note.
     pub fn build_id(&self) -> Option<&'d [u8]> {
-        todo!()
+        self.elf.build_id()
     }
 
     /// Name and CRC-32 of the separate debug file.
     pub fn debug_link(&self) -> Option<DebugLink<'d>> {
-        todo!()
+        self.elf.debug_link()
     }
 
     /// Path and build-id of the supplementary file; looks in the attached debug file first.
     pub fn debug_alt_link(&self) -> Option<AltLink<'d>> {
-        todo!()
+        self.dwarf_elf().debug_alt_link()
     }
 
     /// The program interpreter (dynamic linker); `None` for static programs and libraries.
     pub fn interpreter(&self) -> Option<&'d str> {
-        todo!()
+        self.elf.interpreter()
     }
 
     /// Sonames of the libraries it needs, in order.
     pub fn needed(&self) -> Vec<&'d str> {
-        todo!()
+        self.elf.needed()
     }
 
     /// Its own soname.
     pub fn soname(&self) -> Option<&'d str> {
-        todo!()
+        self.elf.soname()
     }
 
     /// The library search path (DT_RUNPATH, else DT_RPATH), as written.
     pub fn runpath(&self) -> Option<&'d str> {
-        todo!()
+        self.elf.runpath()
     }
 
     /// Where the program starts.
     pub fn entry(&self) -> LinkAddr {
-        todo!()
+        self.elf.entry()
     }
 
     /// Its thread-local storage.
     pub fn tls(&self) -> Option<Tls> {
-        todo!()
+        self.elf.tls()
     }
 
     /// Whether there is DWARF, in the file or in the attached one.
     pub fn has_dwarf(&self) -> bool {
-        todo!()
+        !self.dwarf.is_empty()
     }
 
     /// Where in the file the byte at `address` is; `None` outside the loaded segments and in zero-filled memory.
     pub fn file_offset(&self, address: LinkAddr) -> Option<FileOffset> {
-        let _ = address;
-        todo!()
+        self.elf.file_offset(address)
     }
 
     /// The address that the byte at `offset` is loaded at; executable segments are preferred.
     pub fn link_addr(&self, offset: FileOffset) -> Option<LinkAddr> {
-        let _ = offset;
-        todo!()
+        self.elf.link_addr(offset)
     }
 
     /// Whether `address` is in an executable segment.
     pub fn is_executable(&self, address: LinkAddr) -> bool {
-        let _ = address;
-        todo!()
+        self.elf.is_executable(address)
     }
 
     /// Up to `len` bytes at `address`, fewer at the end of the segment; `None` where the file has none.
     pub fn bytes_at(&self, address: LinkAddr, len: usize) -> Option<&'d [u8]> {
-        let _ = (address, len);
-        todo!()
+        self.elf.bytes_at(address, len)
     }
 
     /// Functions of .symtab and .dynsym, by rising address; versions are cut off, aliases are kept.
     pub fn symbols(&self) -> &[Symbol<'d>] {
-        todo!()
+        self.symbols.get_or_init(|| read_symbols(&self.elf, self.debug_elf.as_ref()))
     }
 
     /// The function symbol that `address` is in.
     pub fn symbol_at(&self, address: LinkAddr) -> Option<&Symbol<'d>> {
-        let _ = address;
-        todo!()
+        symbol_containing(self.symbols(), address)
     }
 
     // ---- Functions ----
@@ -141,28 +167,41 @@ impl<'d> Module<'d> {
     /// Functions that match `pattern` (its lines are not looked at), by source place and address: from DWARF, and
     /// from the symbols those that DWARF does not have (none of these if the pattern names a file).
     pub fn functions(&self, pattern: &Pattern) -> Result<Vec<Function<'d>>, DwarfError> {
-        let _ = pattern;
-        todo!()
+        Ok(self.functions_view().matching(pattern))
     }
 
     /// The function whose code contains `address` (not an inlined one).
     pub fn function_at(&self, address: LinkAddr) -> Result<Option<Function<'d>>, DwarfError> {
-        let _ = address;
-        todo!()
+        let view = self.functions_view();
+        if let Some(function) = view.function_at(address) {
+            return Ok(Some(function));
+        }
+        let of_symbol = |symbol: &Symbol<'d>| view.function_of_symbol(symbol, demangle(symbol.name));
+        Ok(self.symbol_at(address).map(of_symbol))
     }
 
     /// Where a probe on the function's entry is planted: after the prologue in code that was compiled without
     /// optimisation (the parameters are in place then), at the entry itself otherwise. `None` if the function
     /// exists inlined only.
     pub fn probe_address(&self, function: &Function<'d>) -> Option<LinkAddr> {
-        let _ = function;
-        todo!()
+        functions::probe_address(&self.dwarf, function)
     }
 
     /// The type of what the function returns; void where DWARF says nothing.
     pub fn return_type(&self, function: &Function<'d>) -> TypeId {
-        let _ = function;
-        todo!()
+        let found = function.die.and_then(|die| self.dwarf.die(die).ok()?.inherited_type().ok()?);
+        found.map_or(TypeId::Void, TypeId::Die)
+    }
+
+    /// The code of a function or inlined instance, as DWARF has it.
+    pub fn ranges(&self, die: DieRef) -> Result<Vec<Range>, DwarfError> {
+        let range = |(start, end)| Range { start: LinkAddr(start), end: LinkAddr(end) };
+        Ok(self.dwarf.die(die)?.ranges().into_iter().map(range).collect())
+    }
+
+    /// The offset of an entry in its section, for messages.
+    pub fn die_offset(&self, die: DieRef) -> usize {
+        self.dwarf.slot(die.unit).map_or(0, |slot| slot.section_offset()) + die.offset
     }
 
     // ---- Lines ----
@@ -170,8 +209,8 @@ impl<'d> Module<'d> {
     /// Statement addresses of the lines that `pattern` names, in the functions that it names: one for each line of
     /// each function or inlined instance (the first).
     pub fn statements(&self, pattern: &Pattern) -> Result<Statements<'d>, DwarfError> {
-        let _ = pattern;
-        todo!()
+        let functions = self.functions(&Pattern { lines: Lines::None, ..pattern.clone() })?;
+        lines::statements(&self.dwarf, &functions, pattern.file.as_ref(), &pattern.lines)
     }
 
     /// As [`Module::statements`], in one function that is already known.
@@ -180,14 +219,13 @@ impl<'d> Module<'d> {
         function: &Function<'d>,
         lines: &Lines,
     ) -> Result<Statements<'d>, DwarfError> {
-        let _ = (function, lines);
-        todo!()
+        lines::statements(&self.dwarf, std::slice::from_ref(function), None, lines)
     }
 
     /// The source line of `address`.
     pub fn line_at(&self, address: LinkAddr) -> Option<Line> {
-        let _ = address;
-        todo!()
+        let mut units = self.dwarf.units_at(address.0).into_iter();
+        units.find_map(|unit| lines::line_in_unit(&self.dwarf, unit, address))
     }
 
     // ---- Variables ----
@@ -195,79 +233,101 @@ impl<'d> Module<'d> {
     /// Variables visible at `pc` in a function or inlined instance (`Function::die`, `Inline::die`): locals of the
     /// innermost block first, parameters last. A name may occur more than once; the first one hides the others.
     pub fn scope(&self, die: DieRef, pc: LinkAddr) -> Result<Vec<Variable<'d>>, DwarfError> {
-        let _ = (die, pc);
-        todo!()
+        scope::variables_at(&self.functions_view(), die, pc.0)
     }
 
     /// Variables of the whole compilation unit that `die` is in, static and external.
     pub fn unit_globals(&self, die: DieRef) -> Result<Vec<Variable<'d>>, DwarfError> {
-        let _ = die;
-        todo!()
+        scope::globals_of_unit(&self.dwarf, die.unit)
     }
 
     /// Variables outside functions of this name, in any unit whose source file matches `file` by its trailing path
     /// components; those with a location first, external ones before static ones.
     pub fn globals(&self, name: &str, file: Option<&str>) -> Result<Vec<Variable<'d>>, DwarfError> {
-        let _ = (name, file);
-        todo!()
+        scope::globals_named(&self.dwarf, name, file, self.names())
     }
 
     /// Where the variable is when `pc` is about to run.
     pub fn place(&self, variable: &Variable<'d>, pc: LinkAddr) -> Result<Place, LocationError> {
-        let _ = (variable, pc);
-        todo!()
+        let which = (variable.die, variable.frame);
+        location::place_of(&self.dwarf, &self.elf, self.debug_elf.as_ref(), which, pc)
     }
 
     /// Ranges of addresses at which the variable has a place; empty if nowhere, everything if it has one place.
-    pub fn available(&self, variable: &Variable<'d>) -> Result<Vec<crate::functions::Range>, LocationError> {
-        let _ = variable;
-        todo!()
+    pub fn available(&self, variable: &Variable<'d>) -> Result<Vec<Range>, LocationError> {
+        location::available(&self.dwarf, variable.die)
     }
 
     // ---- Types ----
 
     /// What the type is, one layer of it.
     pub fn type_of(&self, id: TypeId) -> Result<Type<'d>, DwarfError> {
-        let _ = id;
-        todo!()
+        types::read_type(&self.dwarf, id)
     }
 
     /// The type without typedefs and qualifiers; a declaration is replaced by a definition of the same name if any
     /// unit has one.
     pub fn resolve_type(&self, id: TypeId) -> Result<TypeId, DwarfError> {
-        let _ = id;
-        todo!()
+        types::resolve(&self.dwarf, id, || self.names())
     }
 
     /// Its name as `-L` prints it: `long unsigned int`, `struct point*`, `char const*`.
     pub fn type_name(&self, id: TypeId) -> String {
-        let _ = id;
-        todo!()
+        types::type_name(&self.dwarf, id)
     }
 
     /// Its size in bytes, if it has a fixed one.
     pub fn size_of(&self, id: TypeId) -> Option<u64> {
-        let _ = id;
-        todo!()
+        let resolved = self.resolve_type(id).ok()?;
+        types::size_of(&self.dwarf, resolved)
     }
 
     /// The member `name` of a struct, union or class, searched for through anonymous members and base classes:
     /// the members to go through, outermost first.
     pub fn find_member(&self, record: TypeId, name: &str) -> Result<Option<Vec<Member<'d>>>, DwarfError> {
-        let _ = (record, name);
-        todo!()
+        types::find_member(record, name, &|id| self.type_of(self.resolve_type(id)?))
     }
 
     /// The type called `name` (`int`, `struct point`, `point`, `ns::Item`, `struct point*`), a definition if there is
     /// one; names without a keyword find typedefs and base types first, then structs, unions and enums.
     pub fn find_type(&self, name: &str) -> Result<Option<TypeId>, DwarfError> {
-        let _ = name;
-        todo!()
+        Ok(self.names().find(name).map(TypeId::Die))
     }
 
     /// The value of the enumerator `name`, of any enumeration.
     pub fn find_enumerator(&self, name: &str) -> Result<Option<i64>, DwarfError> {
-        let _ = name;
-        todo!()
+        Ok(self.names().enumerator(&self.dwarf, name))
     }
+
+    // ---- Inside ----
+
+    fn dwarf_elf(&self) -> &Elf<'d> {
+        self.debug_elf.as_ref().unwrap_or(&self.elf)
+    }
+
+    /// Forgets what was read before a file was attached.
+    fn forget(&mut self) {
+        let debug = self.debug_elf.as_ref().filter(|debug| debug.section(".debug_info").is_some());
+        self.dwarf = DebugData::new(debug.unwrap_or(&self.elf), self.alt_elf.as_ref());
+        self.symbols = OnceLock::new();
+        self.names = OnceLock::new();
+    }
+
+    fn functions_view(&self) -> Functions<'_, 'd> {
+        Functions { data: &self.dwarf, elf: &self.elf, symbols: self.symbols() }
+    }
+
+    fn names(&self) -> &NameIndex<'d> {
+        self.names.get_or_init(|| NameIndex::read(&self.dwarf))
+    }
+}
+
+fn check_crc(link: Option<DebugLink<'_>>, bytes: &[u8]) -> Result<(), AttachError> {
+    let expected = link.ok_or(AttachError::Unrelated)?.crc;
+    let found = crc32(bytes);
+    if expected == found { Ok(()) } else { Err(AttachError::Checksum { expected, found }) }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -163,7 +163,11 @@ impl Pattern {
 
     /// Functions of this name or glob.
     pub fn function(name: &str) -> Self {
-        Pattern { path: split_path(name).into_iter().map(Glob::new).collect(), file: None, lines: Lines::None }
+        Pattern {
+            path: split_path(name).into_iter().map(Glob::new).collect(),
+            file: None,
+            lines: Lines::None,
+        }
     }
 
     /// Parses `FUNCTION[@FILE[:LINES|+LINE]]`.

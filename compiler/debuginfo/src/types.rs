@@ -1,6 +1,14 @@
 //! Types, read one layer at a time (DWARF 5, chapter 5).
 
+mod index;
+mod name;
+mod read;
+
 use crate::dwarf::DieRef;
+
+pub(crate) use index::NameIndex;
+pub(crate) use name::type_name;
+pub(crate) use read::{find_member, integer, read_type, resolve, size_of};
 
 /// A type of a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -1,0 +1,72 @@
+//! Where a probe on a function's entry is planted. Code that was compiled without optimisation stores its parameters
+//! to the frame first, and DWARF describes them there only: the probe must come after that.
+
+use gimli::AttributeValue;
+use rstap_abi::address::LinkAddr;
+
+use super::{Function, Range};
+use crate::DwarfError;
+use crate::dwarf::{DebugData, Die};
+use crate::lines;
+
+/// The address after the prologue if one has to be skipped, else the entry.
+pub(crate) fn probe_address(data: &DebugData<'_>, function: &Function<'_>) -> Option<LinkAddr> {
+    let entry = function.entry?;
+    let after = || {
+        let die = data.die(function.die?).ok()?;
+        let body = function.ranges.iter().find(|r| r.contains(entry))?;
+        needs_skip(&die).ok()?.then(|| end_of_prologue(data, &die, entry, *body)).flatten()
+    };
+    Some(after().unwrap_or(entry))
+}
+
+/// Whether parameters are not yet in place at the entry. gcc tells its options, and without -O has a frame for
+/// everything; for others a parameter at a fixed place in the frame is the sign.
+fn needs_skip(die: &Die<'_, '_>) -> Result<bool, DwarfError> {
+    let root = die.data.root(die.id.unit)?;
+    let producer = root.string(gimli::DW_AT_producer).unwrap_or_default();
+    if producer.starts_with("GNU") {
+        return Ok(!is_optimised(producer));
+    }
+    for child in die.children()? {
+        if child.tag() == gimli::DW_TAG_formal_parameter
+            && let Some(AttributeValue::Exprloc(expression)) = child.attr(gimli::DW_AT_location)
+        {
+            return Ok(expression.0.slice().first() == Some(&gimli::DW_OP_fbreg.0));
+        }
+    }
+    Ok(false)
+}
+
+/// The last -O option counts; -Og optimises too.
+fn is_optimised(producer: &str) -> bool {
+    let options = producer.split_ascii_whitespace().filter(|word| word.starts_with("-O"));
+    options.last().is_some_and(|option| option != "-O0")
+}
+
+/// The row that is marked as the end of the prologue, else the second address of the line table: compilers without
+/// the mark begin a new row there, even for the same line.
+fn end_of_prologue(
+    data: &DebugData<'_>,
+    die: &Die<'_, '_>,
+    entry: LinkAddr,
+    body: Range,
+) -> Option<LinkAddr> {
+    let rows = lines::rows_in(data, die.id.unit, entry.0, body.end.0);
+    let marked = rows.iter().find(|row| row.prologue_end);
+    let second = || rows.iter().find(|row| row.address > entry.0 && row.is_stmt && row.line != 0);
+    marked.or_else(second).map(|row| LinkAddr(row.address))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_optimisation_option_counts() {
+        assert!(is_optimised("GNU C17 12.2.0 -mtune=generic -g -O2 -fPIE"));
+        assert!(is_optimised("GNU C17 12.2.0 -Og -g"));
+        assert!(!is_optimised("GNU C17 12.2.0 -g -fPIE"));
+        assert!(!is_optimised("GNU C17 12.2.0 -O2 -g -O0"));
+    }
+}

@@ -1,0 +1,379 @@
+//! One pass over a unit's entries that notes its functions and inlined instances and skips all else. This is where
+//! the time of a listing goes, so attributes are read raw and nothing is allocated per entry.
+
+use gimli::{AttributeValue, UnitOffset};
+
+use crate::dwarf::{DebugData, DieRef, Dwarf, Slice, Unit, Value, string_value};
+
+/// A scope that gives names a prefix: namespace, struct, class …
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ScopeName<'d> {
+    pub name: Option<&'d str>,
+    pub parent: Option<u32>,
+}
+
+/// Where code is, not yet looked up in the range lists.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Code<'d> {
+    None,
+    Contiguous { low: u64, high: u64 },
+    List(Value<'d>),
+}
+
+/// A reference to another entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin<'d> {
+    None,
+    /// In the same unit.
+    Here(usize),
+    /// Anywhere else.
+    Elsewhere(Value<'d>),
+}
+
+/// A DW_TAG_subprogram.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Subprogram<'d> {
+    pub offset: usize,
+    pub name: Option<&'d str>,
+    pub linkage_name: Option<&'d str>,
+    pub scope: Option<u32>,
+    pub code: Code<'d>,
+    pub abstract_origin: Origin<'d>,
+    pub specification: Origin<'d>,
+    pub decl_file: Option<u32>,
+    pub decl_line: u32,
+    pub external: bool,
+    pub declaration: bool,
+    /// DW_AT_inline says that it was inlined.
+    pub inlined: bool,
+}
+
+/// A DW_TAG_inlined_subroutine.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Inlined<'d> {
+    pub offset: usize,
+    pub origin: Origin<'d>,
+    pub code: Code<'d>,
+    pub entry: Option<u64>,
+    /// Index of the subprogram whose code it is part of.
+    pub owner: u32,
+}
+
+/// Functions of a unit, each list by rising offset.
+#[derive(Debug, Default)]
+pub(crate) struct UnitFunctions<'d> {
+    pub subprograms: Vec<Subprogram<'d>>,
+    pub inlined: Vec<Inlined<'d>>,
+    pub scopes: Vec<ScopeName<'d>>,
+}
+
+impl<'d> UnitFunctions<'d> {
+    /// The subprogram at an offset.
+    pub fn subprogram_at(&self, offset: usize) -> Option<&Subprogram<'d>> {
+        let index = self.subprograms.binary_search_by_key(&offset, |s| s.offset).ok()?;
+        Some(&self.subprograms[index])
+    }
+
+    /// The inlined instance at an offset.
+    pub fn inlined_at(&self, offset: usize) -> Option<&Inlined<'d>> {
+        let index = self.inlined.binary_search_by_key(&offset, |s| s.offset).ok()?;
+        Some(&self.inlined[index])
+    }
+}
+
+/// Scans a unit. What was found before an error is kept.
+pub(crate) fn scan_unit<'d>(data: &DebugData<'d>, index: u32) -> UnitFunctions<'d> {
+    let mut found = UnitFunctions::default();
+    if let (Ok(unit), Ok(slot)) = (data.unit(index), data.slot(index)) {
+        let scanner = Scanner { dwarf: data.dwarf_of(slot), unit, open: Vec::new() };
+        // An error ends the scan of this unit only; the rest of the module can still be used.
+        let _ = scanner.run(&mut found);
+    }
+    found
+}
+
+struct Scanner<'m, 'd> {
+    dwarf: &'m Dwarf<'d>,
+    unit: &'m Unit<'d>,
+    /// Entries whose children are being read.
+    open: Vec<Open>,
+}
+
+#[derive(Clone, Copy)]
+struct Open {
+    depth: isize,
+    scope: Option<u32>,
+    owner: u32,
+}
+
+impl<'m, 'd> Scanner<'m, 'd> {
+    fn run(mut self, found: &mut UnitFunctions<'d>) -> Result<(), gimli::Error> {
+        let mut raw = self.unit.entries_raw(None)?;
+        while !raw.is_empty() {
+            let (offset, depth) = (raw.next_offset().0, raw.next_depth());
+            let Some(abbreviation) = raw.read_abbreviation()? else { continue };
+            while self.open.last().is_some_and(|open| open.depth >= depth) {
+                self.open.pop();
+            }
+            let outer = self.open.last().copied().unwrap_or(Open { depth: -1, scope: None, owner: u32::MAX });
+            let opened = match abbreviation.tag() {
+                gimli::DW_TAG_subprogram => {
+                    let mut subprogram = self.read_subprogram(&mut raw, abbreviation, offset)?;
+                    subprogram.scope = outer.scope;
+                    found.subprograms.push(subprogram);
+                    // Types and functions inside a function have its scope's names.
+                    Open { owner: found.subprograms.len() as u32 - 1, ..outer }
+                }
+                gimli::DW_TAG_inlined_subroutine => {
+                    let mut inlined = self.read_inlined(&mut raw, abbreviation, offset)?;
+                    inlined.owner = outer.owner;
+                    found.inlined.push(inlined);
+                    continue;
+                }
+                gimli::DW_TAG_namespace
+                | gimli::DW_TAG_module
+                | gimli::DW_TAG_structure_type
+                | gimli::DW_TAG_class_type
+                | gimli::DW_TAG_union_type
+                | gimli::DW_TAG_interface_type
+                | gimli::DW_TAG_enumeration_type => {
+                    let name = self.read_name(&mut raw, abbreviation)?;
+                    if !abbreviation.has_children() {
+                        continue;
+                    }
+                    found.scopes.push(ScopeName { name, parent: outer.scope });
+                    Open { scope: Some(found.scopes.len() as u32 - 1), ..outer }
+                }
+                _ => {
+                    raw.skip_attributes(abbreviation.attributes())?;
+                    continue;
+                }
+            };
+            if abbreviation.has_children() {
+                self.open.push(Open { depth, ..opened });
+            }
+        }
+        Ok(())
+    }
+
+    fn read_name(
+        &self,
+        raw: &mut gimli::EntriesRaw<'_, Slice<'d>>,
+        abbreviation: &gimli::Abbreviation,
+    ) -> Result<Option<&'d str>, gimli::Error> {
+        let mut name = None;
+        for &spec in abbreviation.attributes() {
+            let attribute = raw.read_attribute(spec)?;
+            if spec.name() == gimli::DW_AT_name {
+                name = string_value(self.dwarf, self.unit, attribute.value());
+            }
+        }
+        Ok(name)
+    }
+
+    fn read_subprogram(
+        &self,
+        raw: &mut gimli::EntriesRaw<'_, Slice<'d>>,
+        abbreviation: &gimli::Abbreviation,
+        offset: usize,
+    ) -> Result<Subprogram<'d>, gimli::Error> {
+        let mut subprogram = Subprogram {
+            offset,
+            name: None,
+            linkage_name: None,
+            scope: None,
+            code: Code::None,
+            abstract_origin: Origin::None,
+            specification: Origin::None,
+            decl_file: None,
+            decl_line: 0,
+            external: false,
+            declaration: false,
+            inlined: false,
+        };
+        let mut code = CodeAttributes::default();
+        for &spec in abbreviation.attributes() {
+            let attribute = raw.read_attribute_inline(spec)?;
+            let value = attribute.value();
+            match spec.name() {
+                gimli::DW_AT_name => subprogram.name = string_value(self.dwarf, self.unit, value),
+                gimli::DW_AT_linkage_name | gimli::DW_AT_MIPS_linkage_name => {
+                    subprogram.linkage_name = string_value(self.dwarf, self.unit, value);
+                }
+                gimli::DW_AT_abstract_origin => subprogram.abstract_origin = origin(value),
+                gimli::DW_AT_specification => subprogram.specification = origin(value),
+                gimli::DW_AT_decl_file => {
+                    subprogram.decl_file = match value {
+                        AttributeValue::FileIndex(index) => u32::try_from(index).ok(),
+                        other => other.udata_value().and_then(|index| u32::try_from(index).ok()),
+                    }
+                }
+                gimli::DW_AT_decl_line => subprogram.decl_line = line_number(value),
+                gimli::DW_AT_external => subprogram.external = value == AttributeValue::Flag(true),
+                gimli::DW_AT_declaration => subprogram.declaration = value == AttributeValue::Flag(true),
+                gimli::DW_AT_inline => {
+                    subprogram.inlined = matches!(
+                        value,
+                        AttributeValue::Inline(gimli::DW_INL_inlined | gimli::DW_INL_declared_inlined)
+                    );
+                }
+                name => self.note_code(&mut code, name, value),
+            }
+        }
+        subprogram.code = code.finish();
+        Ok(subprogram)
+    }
+
+    fn read_inlined(
+        &self,
+        raw: &mut gimli::EntriesRaw<'_, Slice<'d>>,
+        abbreviation: &gimli::Abbreviation,
+        offset: usize,
+    ) -> Result<Inlined<'d>, gimli::Error> {
+        let mut found = Origin::None;
+        let mut code = CodeAttributes::default();
+        for &spec in abbreviation.attributes() {
+            let value = raw.read_attribute_inline(spec)?.value();
+            match spec.name() {
+                gimli::DW_AT_abstract_origin => found = origin(value),
+                name => self.note_code(&mut code, name, value),
+            }
+        }
+        let entry = match code.entry_offset {
+            Some(distance) => code.low.and_then(|low| low.checked_add(distance)),
+            None => code.entry,
+        };
+        Ok(Inlined { offset, origin: found, entry, code: code.finish(), owner: u32::MAX })
+    }
+
+    fn note_code(&self, code: &mut CodeAttributes<'d>, name: gimli::DwAt, value: Value<'d>) {
+        let address = || self.dwarf.attr_address(self.unit, value).ok().flatten();
+        match (name, value) {
+            (gimli::DW_AT_low_pc, _) => code.low = address(),
+            (gimli::DW_AT_high_pc, AttributeValue::Udata(size)) => code.size = Some(size),
+            (gimli::DW_AT_high_pc, _) => code.high = address(),
+            (gimli::DW_AT_ranges, _) => code.list = Some(value),
+            // DWARF 5, 2.18: a constant is relative to the base address.
+            (gimli::DW_AT_entry_pc, AttributeValue::Udata(distance)) => code.entry_offset = Some(distance),
+            (gimli::DW_AT_entry_pc, _) => code.entry = address(),
+            _ => {}
+        }
+    }
+}
+
+#[derive(Default)]
+struct CodeAttributes<'d> {
+    low: Option<u64>,
+    high: Option<u64>,
+    size: Option<u64>,
+    list: Option<Value<'d>>,
+    entry: Option<u64>,
+    entry_offset: Option<u64>,
+}
+
+impl<'d> CodeAttributes<'d> {
+    fn finish(self) -> Code<'d> {
+        if let Some(list) = self.list {
+            return Code::List(list);
+        }
+        let high = self.size.and_then(|size| self.low?.checked_add(size)).or(self.high);
+        match (self.low, high) {
+            (Some(low), Some(high)) if low < high => Code::Contiguous { low, high },
+            _ => Code::None,
+        }
+    }
+}
+
+fn origin(value: Value<'_>) -> Origin<'_> {
+    match value {
+        AttributeValue::UnitRef(UnitOffset(offset)) => Origin::Here(offset),
+        other => Origin::Elsewhere(other),
+    }
+}
+
+fn line_number(value: Value<'_>) -> u32 {
+    value.udata_value().and_then(|line| u32::try_from(line).ok()).unwrap_or(0)
+}
+
+/// Whether the unit may have a function with this name: looks at the entries directly below the root only, and at all
+/// if their subtrees can be jumped over (gcc writes DW_AT_sibling, LLVM does not) and no function can be nested in a
+/// scope. An unsure answer is yes.
+pub(crate) fn may_have_function(data: &DebugData<'_>, index: u32, name: &[u8]) -> bool {
+    look_for_function(data, index, name).unwrap_or(true)
+}
+
+fn look_for_function(data: &DebugData<'_>, index: u32, name: &[u8]) -> Result<bool, crate::DwarfError> {
+    let unit = data.unit(index)?;
+    let slot = data.slot(index)?;
+    let dwarf = data.dwarf_of(slot);
+    let broken = |e| data.broken(index, e);
+    let root = unit.header.root_offset();
+    let mut raw = unit.entries_raw(Some(root)).map_err(broken)?;
+    match raw.read_abbreviation().map_err(broken)? {
+        Some(abbreviation) => raw.skip_attributes(abbreviation.attributes()).map_err(broken)?,
+        None => return Ok(false),
+    }
+    let mut base = 0;
+    while !raw.is_empty() && base + raw.next_depth() >= 1 {
+        let Some(abbreviation) = raw.read_abbreviation().map_err(broken)? else { continue };
+        let is_function = abbreviation.tag() == gimli::DW_TAG_subprogram;
+        let mut sibling = None;
+        for &spec in abbreviation.attributes() {
+            let value = raw.read_attribute_inline(spec).map_err(broken)?.value();
+            match spec.name() {
+                gimli::DW_AT_sibling => {
+                    if let AttributeValue::UnitRef(offset) = value {
+                        sibling = Some(offset);
+                    }
+                }
+                gimli::DW_AT_name if is_function && has_text(dwarf, unit, value, name) => return Ok(true),
+                // The name is in a class, or in another unit (link-time optimisation).
+                gimli::DW_AT_specification if is_function => return Ok(true),
+                gimli::DW_AT_abstract_origin
+                    if is_function && matches!(origin(value), Origin::Elsewhere(_)) =>
+                {
+                    return Ok(true);
+                }
+                _ => {}
+            }
+        }
+        if !abbreviation.has_children() {
+            continue;
+        }
+        let scope = matches!(
+            abbreviation.tag(),
+            gimli::DW_TAG_namespace
+                | gimli::DW_TAG_class_type
+                | gimli::DW_TAG_module
+                | gimli::DW_TAG_imported_unit
+        );
+        match sibling {
+            Some(next) if !scope && next.0 > raw.next_offset().0 => {
+                raw = unit.entries_raw(Some(next)).map_err(broken)?;
+                base = 1;
+            }
+            _ => return Ok(true),
+        }
+    }
+    Ok(false)
+}
+
+fn has_text<'d>(dwarf: &Dwarf<'d>, unit: &Unit<'d>, value: Value<'d>, text: &[u8]) -> bool {
+    // Comparing in place spares the search for the end of the string.
+    let section = match value {
+        AttributeValue::DebugStrRef(offset) => {
+            gimli::Section::reader(&dwarf.debug_str).slice().get(offset.0..)
+        }
+        _ => return string_value(dwarf, unit, value).is_some_and(|s| s.as_bytes() == text),
+    };
+    section.is_some_and(|s| s.starts_with(text) && s.get(text.len()) == Some(&0))
+}
+
+/// The unit and offset of an origin.
+pub(crate) fn resolve_origin<'d>(data: &DebugData<'d>, unit: u32, origin: Origin<'d>) -> Option<DieRef> {
+    match origin {
+        Origin::None => None,
+        Origin::Here(offset) => Some(DieRef { unit, offset }),
+        Origin::Elsewhere(value) => data.reference(unit, value),
+    }
+}
