@@ -271,6 +271,9 @@ pub struct KeyPart {
 /// Bytes compiled code reserves for one array walk; `rstap_core::map` gives them their meaning.
 pub const ITERATOR_SIZE: u32 = 64;
 
+/// Bits that a mask of string parts can have.
+pub const MAX_STRING_KEYS_MASK: u16 = (1 << crate::limits::MAX_KEYS) - 1;
+
 /// Order of an array walk, as the argument `order` of `iter_begin`.
 pub mod order {
     /// Order of insertion.

@@ -13,6 +13,11 @@ macro_rules! limits {
             /// Names as `-D` takes them.
             pub const NAMES: &'static [&'static str] = &[$($name),*];
 
+            /// The values, in the order of the fields.
+            pub const fn values(&self) -> [u64; Limits::NAMES.len()] {
+                [$(self.$field),*]
+            }
+
             /// The limit with this `-D` name.
             pub fn by_name(&mut self, name: &str) -> Option<&mut u64> {
                 match name { $($name => Some(&mut self.$field),)* _ => None }

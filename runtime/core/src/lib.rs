@@ -1,1 +1,65 @@
-//! x
+//! What a handler can do, on one shared-memory arena: locks, arrays, statistics, strings, formatted printing, the
+//! output ring, and [`handler::run`], which every backend calls for every hit.
+//!
+//! Invariants (each is kept by the module named):
+//! - The core never allocates, panics, makes a system call or waits without a bound. Time, thread id, pauses and
+//!   target memory come through [`env::Env`].
+//! - The arena holds offsets and integers only, and whoever shares it may write anything into it at any time: each
+//!   offset and length in it is an allegation, checked where it is used ([`arena`]). What is found wrong is
+//!   `Fault::CorruptArena`; it is never undefined behaviour, a panic or an endless loop.
+//! - Strings end at the first NUL, as in C; lengths are kept so that nobody has to look for it.
+//!
+//! Unsafe code is in [`arena`], `key`, `call`, [`table`], [`image`] and [`handler`] only.
+//!
+//! Sanitizers (nightly): `RUSTFLAGS=-Zsanitizer=thread cargo +nightly test -Zbuild-std --target
+//! x86_64-unknown-linux-gnu -p rstap-core`, and the same with `address`. `valgrind` runs the plain test binary.
+
+#![no_std]
+#![deny(
+    clippy::arithmetic_side_effects,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used
+)]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::arithmetic_side_effects,
+        clippy::expect_used,
+        clippy::indexing_slicing,
+        clippy::panic,
+        clippy::unwrap_used,
+        reason = "tests run in rstap's own build, where a panic is a failed test"
+    )
+)]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod arena;
+mod atomic;
+mod builtins;
+mod call;
+pub mod env;
+mod format;
+pub mod handler;
+mod histogram;
+pub mod image;
+mod key;
+mod lock;
+pub mod map;
+pub mod output;
+pub mod ring;
+pub mod session;
+pub mod setup;
+mod sort;
+pub mod stat;
+pub mod string;
+pub mod table;
+pub mod text;
+mod time;
+mod walk;
+
+#[cfg(test)]
+mod testing;

@@ -1,0 +1,123 @@
+//! Who, where and when.
+
+use rstap_abi::context::flags;
+use rstap_abi::image;
+
+use crate::call::Call;
+use crate::env::{Clock, Env, ProcessNumber, ProcessText, SymbolForm};
+use crate::text::Text;
+
+macro_rules! numbers {
+    ($($method:ident = $which:ident,)*) => {
+        impl<E: Env> Call<'_, E> {
+            $(pub fn $method(&mut self) -> i64 {
+                self.env.process_number(self.context, ProcessNumber::$which)
+            })*
+        }
+    };
+}
+
+numbers! {
+    ppid = Ppid,
+    pgrp = Pgrp,
+    sid = Sid,
+    uid = Uid,
+    euid = Euid,
+    gid = Gid,
+    egid = Egid,
+    cpu = Cpu,
+    target = Target,
+    tz_offset = TimeZoneOffset,
+}
+
+impl<E: Env> Call<'_, E> {
+    pub fn pid(&mut self) -> i64 {
+        i64::from(self.context.pid)
+    }
+
+    pub fn tid(&mut self) -> i64 {
+        i64::from(self.context.tid)
+    }
+
+    pub fn execname(&mut self, out: &mut Text<'_>) {
+        self.env.process_text(self.context, ProcessText::ExecName, out);
+    }
+
+    pub fn cmdline(&mut self, index: i64, out: &mut Text<'_>) {
+        self.env.process_text(self.context, ProcessText::CommandLine(index), out);
+    }
+
+    pub fn env_var(&mut self, name: &[u8], out: &mut Text<'_>) {
+        self.env.process_text(self.context, ProcessText::Variable(name), out);
+    }
+
+    pub fn tz_name(&mut self, out: &mut Text<'_>) {
+        self.env.process_text(self.context, ProcessText::TimeZone, out);
+    }
+
+    pub fn is_return(&mut self) -> i64 {
+        i64::from(self.context.flags & flags::IS_RETURN != 0)
+    }
+
+    pub fn registers_valid(&mut self) -> i64 {
+        i64::from(self.context.flags & flags::HAS_REGISTERS != 0)
+    }
+
+    pub fn pp(&mut self, out: &mut Text<'_>) {
+        self.put_probe_text(|probe| probe.pp, out);
+    }
+
+    pub fn pn(&mut self, out: &mut Text<'_>) {
+        self.put_probe_text(|probe| probe.pn, out);
+    }
+
+    pub fn ppfunc(&mut self, out: &mut Text<'_>) {
+        self.put_probe_text(|probe| probe.function, out);
+    }
+
+    fn put_probe_text(&self, which: impl FnOnce(&image::ProbeEntry) -> image::Text, out: &mut Text<'_>) {
+        if let Some(probe) = self.image().probe(self.context.probe) {
+            out.put(self.image_text(which(&probe)));
+        }
+    }
+
+    pub fn symbol(&mut self, address: i64, kind: i64, out: &mut Text<'_>) {
+        let form = match kind {
+            0 => SymbolForm::Name,
+            1 => SymbolForm::Data,
+            2 => SymbolForm::Module,
+            _ => SymbolForm::Line,
+        };
+        self.env.symbol(self.context, address as u64, form, out);
+    }
+
+    pub fn backtrace(&mut self, frames: i64, out: &mut Text<'_>) {
+        let frames = u64::try_from(frames).unwrap_or(0).min(self.context.limits.max_backtrace);
+        self.env.backtrace(self.context, frames, out);
+    }
+
+    pub fn time_ns(&mut self, clock: i64) -> i64 {
+        self.env.time_ns(match clock {
+            0 => Clock::Realtime,
+            1 => Clock::Monotonic,
+            _ => Clock::Thread,
+        })
+    }
+
+    pub fn get_cycles(&mut self) -> i64 {
+        self.env.cycles() as i64
+    }
+
+    /// Xorshift (Marsaglia 2003), then the high half of a product instead of a remainder.
+    pub fn randint(&mut self, n: i64) -> i64 {
+        let mut x = self.context.random.max(1);
+        x ^= x.wrapping_shl(13);
+        x ^= x >> 7;
+        x ^= x.wrapping_shl(17);
+        self.context.random = x;
+        match u64::try_from(n) {
+            Ok(n) => (u128::from(x).wrapping_mul(u128::from(n)) >> 64) as i64,
+            Err(_) => 0,
+        }
+    }
+}

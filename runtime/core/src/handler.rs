@@ -1,0 +1,283 @@
+//! Runs handlers: what every backend does for every hit, in [`Runner::run`].
+//!
+//! ```text
+//! is the session running?  →  take the lock set  →  call the code  →  give the locks back
+//!   →  hand output to the ring  →  count and report an error
+//! ```
+
+use rstap_abi::context::{Context, REGISTER_COUNT, Registers, flags};
+use rstap_abi::fault::Fault;
+use rstap_abi::image::{HandlerEntry, LOCK_WRITE};
+use rstap_abi::limits::Limits;
+use rstap_abi::record::{FaultRecord, NO_SITE, RecordKind};
+
+use core::sync::atomic::Ordering::Relaxed;
+
+use crate::arena::Arena;
+use crate::call::Call;
+use crate::env::Env;
+use crate::image::Image;
+use crate::lock::{self, Acquired, LockCells};
+use crate::output::fault_head;
+use crate::session::{SessionView, Skip};
+use crate::table::table;
+use crate::text::Text;
+
+/// Memory that a runner's handlers use.
+pub struct Memory<'a> {
+    /// For the text of `error()`; longer texts are cut. MAXSTRINGLEN bytes take any.
+    pub message: &'a mut [u8],
+    /// For the output of one handler; what is longer goes to the ring in parts.
+    pub output: &'a mut [u8],
+    /// For walks: `MapShape::walk_size` of the largest array, for each level that they are nested.
+    pub scratch: &'a mut [u64],
+    /// For `tokenize`: at least MAXSTRINGLEN bytes.
+    pub tokens: &'a mut [u8],
+}
+
+/// A context with its memory: runs one handler at a time, for one thread at a time.
+pub struct Runner<'a> {
+    context: Context,
+    arena: Arena<'a>,
+    image: Image<'a>,
+}
+
+/// What a hit brings with it.
+#[derive(Debug, Default)]
+pub struct Hit<'h> {
+    /// Process of the thread at the probe.
+    pub pid: u32,
+    /// The thread at the probe.
+    pub tid: u32,
+    /// Its registers; none for begin, end, error and timer probes.
+    pub registers: Option<&'h Registers>,
+    /// Run it whatever the state of the session: begin, end and error probes, whose time the host chooses.
+    pub always: bool,
+    entry_values: Option<&'h mut [u64]>,
+}
+
+impl<'h> Hit<'h> {
+    /// Gives the handler of a return probe the values that were saved at entry, or the handler that saves them the
+    /// place for it.
+    ///
+    /// # Safety
+    /// `values` has at least the bytes that the program says for this probe (`Probe::entry_bytes`).
+    pub unsafe fn set_entry_values(&mut self, values: &'h mut [u64]) {
+        self.entry_values = Some(values);
+    }
+}
+
+/// What became of a hit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The handler ran to its end, or to `next`.
+    Ran,
+    /// It failed; reported and counted, but for [`Fault::Abort`], which is no error.
+    Failed(Fault),
+    /// It did not run, and that was counted.
+    Skipped(Skip),
+    /// It was not to run: the session has not begun or is ending.
+    NotRunning,
+}
+
+impl<'a> Runner<'a> {
+    /// A runner for handlers of `image` on `arena`. `None` if `memory.tokens` is too small for these limits.
+    pub fn new(
+        image: Image<'a>,
+        arena: Arena<'a>,
+        limits: &Limits,
+        memory: Memory<'a>,
+    ) -> Option<Runner<'a>> {
+        let tokens = u64::try_from(memory.tokens.len()).ok()?;
+        if tokens < limits.max_string_len || tokens > u64::from(u32::MAX) {
+            return None;
+        }
+        let len = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+        let context = Context {
+            image: image.address(),
+            arena: arena.address(),
+            arena_size: arena.size(),
+            limits: *limits,
+            message: memory.message.as_mut_ptr() as u64,
+            message_capacity: len(memory.message.len()),
+            output: memory.output.as_mut_ptr() as u64,
+            output_capacity: len(memory.output.len()),
+            scratch: memory.scratch.as_mut_ptr() as u64,
+            scratch_capacity: len(size_of_val(memory.scratch)),
+            token_buffer: memory.tokens.as_mut_ptr() as u64,
+            ..Context::EMPTY
+        };
+        Some(Runner { context, arena, image })
+    }
+
+    /// Sets the seed of `randint`.
+    pub fn set_seed(&mut self, seed: u64) {
+        self.context.random = seed | 1;
+    }
+
+    /// The registers, which the handler may have changed (target variables in registers, with -g).
+    pub fn registers(&self) -> &Registers {
+        &self.context.registers
+    }
+
+    /// Runs the handler of probe `probe`.
+    pub fn run<E: Env>(&mut self, env: &E, probe: u32, hit: Hit<'_>) -> Outcome {
+        let Ok(session) = SessionView::new(self.arena) else { return Outcome::Failed(Fault::CorruptArena) };
+        if !hit.always && !session.is_running() {
+            return Outcome::NotRunning;
+        }
+        let Some(entry) = self.image.probe(probe) else { return Outcome::NotRunning };
+        let Some(handler) = self.image.handler(entry.handler) else { return Outcome::NotRunning };
+        let locks = Locks { arena: self.arena, image: self.image, handler, owner: env.owner() };
+        match locks.take(env, &self.context.limits, &session) {
+            Ok(()) => {}
+            Err(NotTaken::TimedOut) => {
+                session.count_skip(Skip::Locked, &self.context.limits);
+                return Outcome::Skipped(Skip::Locked);
+            }
+            Err(NotTaken::Corrupt) => {
+                session.count_error(&self.context.limits);
+                return Outcome::Failed(Fault::CorruptArena);
+            }
+        }
+        self.prepare(env, probe, entry.flags, hit);
+        let code = self.image.code(&handler);
+        let context: *mut Context = &mut self.context;
+        // SAFETY: the code is a handler of this image, whose contract is the context (`Image::new`); the context's
+        // addresses are of memory that this runner has borrowed for 'a, or that `run` has borrowed until it returns;
+        // `builtins` and `env` are for the same `E`.
+        unsafe { code(context) };
+        locks.give_back();
+        // SAFETY: as for the call; the handler is done with the context.
+        let call = unsafe { Call::<E>::new(context) };
+        finish(call, &session)
+    }
+
+    fn prepare<E: Env>(&mut self, env: &E, probe: u32, probe_flags: u32, hit: Hit<'_>) {
+        let context = &mut self.context;
+        context.builtins = table::<E>().address();
+        context.env = core::ptr::from_ref(env) as u64;
+        context.probe = probe;
+        context.pid = hit.pid;
+        context.tid = hit.tid;
+        context.flags = probe_flags & !(flags::EXIT | flags::HAS_REGISTERS);
+        match hit.registers {
+            Some(registers) => {
+                context.registers = *registers;
+                context.flags |= flags::HAS_REGISTERS;
+            }
+            None => context.registers = [0; REGISTER_COUNT],
+        }
+        context.entry_values = hit.entry_values.map_or(0, |values| values.as_mut_ptr() as u64);
+        let limits = &context.limits;
+        let interruptible = context.flags & flags::INTERRUPTIBLE != 0;
+        let actions = if interruptible { limits.max_action_interruptible } else { limits.max_action };
+        context.actions = i64::try_from(actions).unwrap_or(i64::MAX);
+        context.nesting = u32::try_from(limits.max_nesting).unwrap_or(u32::MAX);
+        context.fault = 0;
+        context.fault_site = NO_SITE;
+        context.fault_value = 0;
+        context.message_len = 0;
+        context.output_len = 0;
+        context.scratch_len = 0;
+        context.speculation = 0;
+    }
+}
+
+/// Hands out the output and reports a fault.
+fn finish<E: Env>(mut call: Call<'_, E>, session: &SessionView<'_>) -> Outcome {
+    call.flush();
+    if call.context.flags & flags::EXIT != 0 {
+        session.request_exit();
+    }
+    if call.context.fault == 0 {
+        return Outcome::Ran;
+    }
+    let fault = Fault::from_code(call.context.fault).unwrap_or(Fault::CorruptArena);
+    if fault == Fault::Abort {
+        session.request_exit();
+        return Outcome::Failed(fault);
+    }
+    report(&call, fault);
+    session.count_error(&call.context.limits);
+    Outcome::Failed(fault)
+}
+
+/// Longest text of a fault that is not a message.
+const FAULT_TEXT: usize = 96;
+
+#[cold]
+fn report<E: Env>(call: &Call<'_, E>, fault: Fault) {
+    let context = &call.context;
+    let head = fault_head(&FaultRecord {
+        fault: fault as u32,
+        site: context.fault_site,
+        probe: context.probe,
+        pad: 0,
+    });
+    let mut memory = [0; FAULT_TEXT];
+    let mut text = Text::new(&mut memory);
+    let says = match fault {
+        Fault::Raised | Fault::BadArgument => call.message(),
+        _ => {
+            crate::builtins::fault_words(fault, context.fault_value, &mut text);
+            text.as_bytes()
+        }
+    };
+    call.push(RecordKind::Fault, &[&head, says]);
+}
+
+/// The lock set of a handler.
+struct Locks<'a> {
+    arena: Arena<'a>,
+    image: Image<'a>,
+    handler: HandlerEntry,
+    owner: u32,
+}
+
+enum NotTaken {
+    TimedOut,
+    Corrupt,
+}
+
+impl<'a> Locks<'a> {
+    fn set(&self) -> impl DoubleEndedIterator<Item = (Option<&'a LockCells>, bool)> + Clone {
+        let arena = self.arena;
+        self.image
+            .locks(&self.handler)
+            .map(move |lock| (lock::of_global(&arena, lock & !LOCK_WRITE).ok(), lock & LOCK_WRITE != 0))
+    }
+
+    fn take<E: Env>(&self, env: &E, limits: &Limits, session: &SessionView<'_>) -> Result<(), NotTaken> {
+        for (taken, (lock, write)) in self.set().enumerate() {
+            let acquired = lock.map(|lock| lock.acquire(write, self.owner, limits, env));
+            let not_taken = match acquired {
+                Some(Acquired::Free) => continue,
+                Some(Acquired::FromDeadWriter) => {
+                    session.cells.counts.recovered.fetch_add(1, Relaxed);
+                    continue;
+                }
+                Some(Acquired::TimedOut) => NotTaken::TimedOut,
+                None => NotTaken::Corrupt,
+            };
+            if let Some(lock) = lock {
+                lock.timeouts.fetch_add(1, Relaxed);
+            }
+            self.give_back_first(taken);
+            return Err(not_taken);
+        }
+        Ok(())
+    }
+
+    fn give_back(&self) {
+        self.give_back_first(usize::MAX);
+    }
+
+    fn give_back_first(&self, count: usize) {
+        for (lock, write) in self.set().take(count) {
+            if let Some(lock) = lock {
+                lock.release(write, self.owner);
+            }
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! Reads the handler image. Unlike the arena it is trusted: it comes from pass 4 and nobody else writes it.
+
+use core::marker::PhantomData;
+
+use rstap_abi::context::Context;
+use rstap_abi::image::{HandlerEntry, ImageHeader, MAGIC, ProbeEntry, Text};
+
+/// A handler's code.
+pub(crate) type Code = unsafe extern "C" fn(*mut Context);
+
+/// A handler image mapped for execution.
+#[derive(Clone, Copy, Debug)]
+pub struct Image<'a> {
+    base: *const u8,
+    header: ImageHeader,
+    mapping: PhantomData<&'a [u8]>,
+}
+
+// SAFETY: nobody writes the image.
+unsafe impl Send for Image<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Image<'_> {}
+
+impl<'a> Image<'a> {
+    /// The image at `base`; `None` if it is not an image of this ABI version or does not fit into `size` bytes.
+    ///
+    /// # Safety
+    /// For all of `'a`, `size` bytes from `base` are readable, executable and unchanged. If they are an image, it was
+    /// made by `rstap_codegen` for this ABI: its tables lie in it and its code keeps the contracts of
+    /// `rstap_abi::builtins` and `rstap_abi::context`.
+    pub unsafe fn new(base: *const u8, size: usize) -> Option<Image<'a>> {
+        if size < size_of::<ImageHeader>() {
+            return None;
+        }
+        // SAFETY: readable by the contract, long enough by the check above; any bytes are an `ImageHeader`.
+        let header = unsafe { base.cast::<ImageHeader>().read_unaligned() };
+        let ours = header.magic == MAGIC && header.abi_version == rstap_abi::ABI_VERSION;
+        (ours && header.size as usize <= size).then_some(Image { base, header, mapping: PhantomData })
+    }
+
+    /// The image that a context names.
+    ///
+    /// # Safety
+    /// `context.image` is the address of an [`Image`] that lives for `'a`.
+    pub(crate) unsafe fn of_context(context: &Context) -> Image<'a> {
+        let base = context.image as *const u8;
+        // SAFETY: by the contract an image begins there.
+        let header = unsafe { base.cast::<ImageHeader>().read_unaligned() };
+        Image { base, header, mapping: PhantomData }
+    }
+
+    /// Where it is mapped.
+    pub fn address(&self) -> u64 {
+        self.base as u64
+    }
+
+    /// Number of probes.
+    pub fn probe_count(&self) -> u32 {
+        self.header.probe_count
+    }
+
+    /// Probe `index`.
+    pub fn probe(&self, index: u32) -> Option<ProbeEntry> {
+        if index >= self.header.probe_count {
+            return None;
+        }
+        // SAFETY: the table has that many entries and lies in the image, by the contract of `new`.
+        Some(unsafe { self.read(self.header.probes, index) })
+    }
+
+    /// Handler `index`.
+    pub fn handler(&self, index: u32) -> Option<HandlerEntry> {
+        if index >= self.header.handler_count {
+            return None;
+        }
+        // SAFETY: as for probes.
+        Some(unsafe { self.read(self.header.handlers, index) })
+    }
+
+    /// The lock set of a handler.
+    pub(crate) fn locks(&self, handler: &HandlerEntry) -> impl DoubleEndedIterator<Item = u64> + Clone {
+        let (image, at) = (*self, handler.locks);
+        // SAFETY: the handler is one of this image (`handler` gave it out), so its lock set lies in it.
+        (0..handler.lock_count).map(move |index| unsafe { image.read(at, index) })
+    }
+
+    /// The code of a handler.
+    pub(crate) fn code(&self, handler: &HandlerEntry) -> Code {
+        // SAFETY: by the contract of `new` a function of this type begins there.
+        unsafe { core::mem::transmute::<*const u8, Code>(self.base.add(handler.code as usize)) }
+    }
+
+    /// A text of the image; nothing if it is not in it.
+    pub fn text(&self, text: Text) -> &'a [u8] {
+        let end = u64::from(text.at).saturating_add(u64::from(text.len));
+        if end > u64::from(self.header.size) {
+            return &[];
+        }
+        // SAFETY: in bounds by the check, unchanged for 'a by the contract of `new`.
+        unsafe { core::slice::from_raw_parts(self.base.add(text.at as usize), text.len as usize) }
+    }
+
+    /// Entry `index` of the table at `at`.
+    ///
+    /// # Safety
+    /// The entry lies in the image, and any bytes are a `T`.
+    unsafe fn read<T: Copy>(&self, at: u32, index: u32) -> T {
+        let offset = (at as usize).wrapping_add((index as usize).wrapping_mul(size_of::<T>()));
+        // SAFETY: by the contract.
+        unsafe { self.base.add(offset).cast::<T>().read_unaligned() }
+    }
+}

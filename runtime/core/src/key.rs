@@ -1,0 +1,75 @@
+//! The key of an array access, as compiled code hands it over: private memory, read through addresses.
+
+use rstap_abi::layout::{KeyPart, MAX_STRING_KEYS_MASK};
+
+use crate::arena::load_word;
+
+/// A key: its parts, and which of them are strings.
+#[derive(Clone, Copy)]
+pub(crate) struct Key<'k> {
+    parts: &'k [KeyPart],
+    strings: u16,
+    /// Longest string value: longer ones are cut.
+    most: usize,
+}
+
+/// One part of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part<'k> {
+    Long(i64),
+    String(&'k [u8]),
+}
+
+impl<'k> Key<'k> {
+    /// A key of `parts`, where bit `i` of `strings` says that part `i` is a string.
+    ///
+    /// # Safety
+    /// For all of `'k`, the address and length of each part that is a string are those of readable memory that
+    /// nobody writes.
+    #[inline(always)]
+    pub unsafe fn new(parts: &'k [KeyPart], strings: u16, most: usize) -> Key<'k> {
+        Key { parts, strings: strings & MAX_STRING_KEYS_MASK, most }
+    }
+
+    /// Part `index`.
+    #[inline(always)]
+    fn part(&self, index: usize, part: &'k KeyPart) -> Part<'k> {
+        if self.strings >> (index & 15) & 1 == 0 {
+            return Part::Long(part.a as i64);
+        }
+        let len = (part.b as usize).min(self.most);
+        if len == 0 {
+            return Part::String(&[]);
+        }
+        // SAFETY: by the contract of `new`; the length is only ever made smaller.
+        Part::String(unsafe { core::slice::from_raw_parts(part.a as *const u8, len) })
+    }
+
+    /// All parts in order.
+    #[inline(always)]
+    pub fn parts(&self) -> impl Iterator<Item = Part<'k>> {
+        let key = *self;
+        self.parts.iter().enumerate().map(move |(index, part)| key.part(index, part))
+    }
+
+    /// Its hash; that of the same key stored in an entry is the same.
+    #[inline(always)]
+    pub fn hash(&self) -> u64 {
+        self.parts().fold(SEED, |hash, part| match part {
+            Part::Long(value) => mix(hash, value as u64),
+            Part::String(bytes) => {
+                bytes.chunks(8).fold(mix(hash, bytes.len() as u64), |h, c| mix(h, load_word(c)))
+            }
+        })
+    }
+}
+
+/// Hash of no part.
+pub(crate) const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// One step of the hash: both halves of a 128-bit product, so that each bit of the input reaches the low bits.
+#[inline(always)]
+pub(crate) fn mix(hash: u64, word: u64) -> u64 {
+    let product = u128::from(hash ^ word).wrapping_mul(0xa076_1d64_78bd_642f_u128);
+    product as u64 ^ (product >> 64) as u64
+}
