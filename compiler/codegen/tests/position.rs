@@ -16,7 +16,8 @@ extern "C" fn print_long(ctx: *mut Context, value: i64) {
 
 extern "C" fn print_string(ctx: *mut Context, address: *const u8, len: usize) {
     // SAFETY: as above; compiled code passes address and length of a string.
-    let (out, text) = unsafe { (&mut *((*ctx).env as *mut String), std::slice::from_raw_parts(address, len)) };
+    let (out, text) =
+        unsafe { (&mut *((*ctx).env as *mut String), std::slice::from_raw_parts(address, len)) };
     out.push_str(&String::from_utf8_lossy(text));
 }
 

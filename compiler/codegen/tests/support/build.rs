@@ -53,7 +53,10 @@ pub fn set(index: u32, value: Expr) -> Stmt {
 }
 
 pub fn update(place: Place, op: BinaryOp, operand: Expr, yields_old: bool) -> Expr {
-    Expr { ty: operand.ty, kind: ExprKind::Update { place, op, operand: Box::new(operand), yields_old, site: SITE } }
+    Expr {
+        ty: operand.ty,
+        kind: ExprKind::Update { place, op, operand: Box::new(operand), yields_old, site: SITE },
+    }
 }
 
 /// `println(a, b…)` without the commas.
@@ -80,7 +83,12 @@ pub fn scalar(name: &str, ty: Type) -> Global {
 }
 
 /// A script with one begin probe.
-pub fn script(globals: Vec<Global>, functions: Vec<Function>, local_types: &[Type], body: Vec<Stmt>) -> Script {
+pub fn script(
+    globals: Vec<Global>,
+    functions: Vec<Function>,
+    local_types: &[Type],
+    body: Vec<Stmt>,
+) -> Script {
     let locks = (0..globals.len()).map(|g| Lock { global: GlobalId(g as u32), write: true }).collect();
     Script {
         globals,

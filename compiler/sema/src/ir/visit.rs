@@ -61,7 +61,9 @@ pub fn nested(statement: &Stmt) -> Vec<&[Stmt]> {
 /// The expressions that stand directly in a statement, in the order of evaluation.
 pub fn expressions(statement: &Stmt) -> Vec<&Expr> {
     match statement {
-        Stmt::Expr(expr) | Stmt::If(expr, ..) | Stmt::Return(Some(expr)) | Stmt::SaveEntry(_, expr) => vec![expr],
+        Stmt::Expr(expr) | Stmt::If(expr, ..) | Stmt::Return(Some(expr)) | Stmt::SaveEntry(_, expr) => {
+            vec![expr]
+        }
         Stmt::Aggregate(stat, value, _) => stat_parts(stat).chain([value]).collect(),
         Stmt::Print(Format { args, .. }) => args.iter().collect(),
         Stmt::PrintHistogram(stat) | Stmt::ForeachBucket(_, stat, _) => stat_parts(stat).collect(),
@@ -142,7 +144,9 @@ pub fn last_site(statements: &[Stmt]) -> Option<SiteId> {
 /// The local an expression assigns, if it is an assignment to one.
 pub fn assigned_local(expr: &Expr) -> Option<LocalId> {
     match expr.kind {
-        ExprKind::Assign(Place::Local(local), ..) | ExprKind::Update { place: Place::Local(local), .. } => Some(local),
+        ExprKind::Assign(Place::Local(local), ..) | ExprKind::Update { place: Place::Local(local), .. } => {
+            Some(local)
+        }
         _ => None,
     }
 }
