@@ -1,0 +1,75 @@
+//! What other threads ask of the tracer thread, which is the only one that may use ptrace, and may be waiting for the
+//! target when they do.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+
+use rstap_program::ProbeId;
+
+use super::sys;
+
+/// Requests to a tracer thread.
+#[derive(Debug, Default)]
+pub struct Control {
+    stop: AtomicBool,
+    pending: AtomicBool,
+    thread: AtomicI32,
+    asked: Mutex<Asked>,
+}
+
+/// What was asked since the tracer last looked.
+#[derive(Debug, Default)]
+pub struct Asked {
+    /// Processes that started or changed their program.
+    pub newcomers: Vec<i32>,
+    /// Profile probes whose time has come.
+    pub samples: Vec<ProbeId>,
+}
+
+impl Control {
+    /// The calling thread is the tracer from now on.
+    pub fn adopt(&self) {
+        self.thread.store(sys::this_thread(), Ordering::Release);
+    }
+
+    /// Asks the tracer to end.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Whether it was asked to end.
+    pub fn is_stopping(&self) -> bool {
+        self.stop.load(Ordering::Acquire)
+    }
+
+    /// Adds to what is asked.
+    pub fn ask(&self, add: impl FnOnce(&mut Asked)) {
+        add(&mut self.asked.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
+        self.pending.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Whether the tracer has not looked yet. A wake-up that comes just before it begins to wait is lost, so who
+    /// asks must [`Control::wake`] again from time to time while this holds.
+    pub fn is_pending(&self) -> bool {
+        self.pending.load(Ordering::Acquire)
+    }
+
+    /// Makes the tracer look.
+    pub fn wake(&self) {
+        let thread = self.thread.load(Ordering::Acquire);
+        if thread != 0 {
+            sys::wake(thread);
+        }
+    }
+
+    /// What was asked, for the tracer. Cheap when nothing was.
+    pub fn take(&self) -> Option<Asked> {
+        if !self.pending.load(Ordering::Acquire) {
+            return None;
+        }
+        self.pending.store(false, Ordering::Release);
+        Some(std::mem::take(&mut *self.asked.lock().unwrap_or_else(|poisoned| poisoned.into_inner())))
+    }
+}

@@ -1,0 +1,29 @@
+//! The ptrace backend: no rights but those over the user's own processes. One tracer thread serves all traced
+//! processes; the handlers run in it. One stop per hit.
+//!
+//! What keeps the target unharmed:
+//! - Text is changed one byte at a time (`int3`), with other threads running; the original bytes are in `space`.
+//! - The stack is never written, so neither exceptions, longjmp nor backtraces notice return probes.
+//! - No signal frame ever holds a slot's address: before a signal is delivered, a thread inside a slot is moved back.
+//! - Nothing is single-stepped but instructions that cannot run elsewhere, with all threads stopped.
+//! - The options never include EXITKILL.
+//!
+//! Known limits: the kernel unblocks SIGTRAP in a thread that meets a breakpoint with it blocked, and resets a
+//! handler it has for it. IFUNC resolvers of libraries run before the loader tells that the library is there.
+
+pub mod control;
+mod cpu;
+mod hit;
+mod lifecycle;
+mod loader;
+mod memory;
+mod parking;
+mod planting;
+pub mod registry;
+mod remote;
+mod space;
+pub mod sys;
+mod tracer;
+
+pub use lifecycle::{LaunchError, command_words};
+pub use tracer::{End, Report, Tracer};

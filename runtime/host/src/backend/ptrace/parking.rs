@@ -1,0 +1,263 @@
+//! Stopping threads and giving them up again, leaving nothing behind.
+
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+
+use super::remote;
+use super::space::SpaceId;
+use super::sys::{self, Resume, Status, Tid};
+use super::tracer::{State, Tracer};
+use crate::backend::Handlers;
+use crate::process::status;
+
+/// What stopping one thread came to.
+pub enum Stop {
+    /// It is in `PTRACE_EVENT_STOP`; the signal of a group stop, 0 for none.
+    Interrupted(i32),
+    /// Something else happened to it first.
+    Event(Status),
+    /// It waits in the kernel where it cannot be stopped, but will stop before it runs any code of the program.
+    CannotRun,
+}
+
+/// What stepping one thread came to.
+pub enum Stepped {
+    /// The instruction ran.
+    Done,
+    /// Something else happened, before or after it.
+    Event(Status),
+}
+
+/// How long a thread may take to stop before we look at why.
+const PATIENCE: Duration = Duration::from_millis(5);
+/// How long a thread that is busy in the kernel is waited for when it is to be given up.
+const LONG_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Stops one running thread.
+pub fn stop(tid: Tid) -> Stop {
+    if sys::interrupt(tid).is_err() {
+        return Stop::CannotRun;
+    }
+    let begin = Instant::now();
+    loop {
+        match sys::wait(tid, false) {
+            Ok(Some((_, Status::Stopped(signal, libc::PTRACE_EVENT_STOP)))) => {
+                return Stop::Interrupted(if signal == libc::SIGTRAP { 0 } else { signal });
+            }
+            Ok(Some((_, status))) => return Stop::Event(status),
+            Ok(None) | Err(Errno::EINTR) => {}
+            Err(_) => return Stop::CannotRun,
+        }
+        if begin.elapsed() > PATIENCE && cannot_run(tid) {
+            return Stop::CannotRun;
+        }
+        pause(begin);
+    }
+}
+
+/// Waits until a thread that was let go for one instruction has run it.
+pub fn step(tid: Tid) -> Stepped {
+    if sys::resume(tid, Resume::Step, 0).is_err() {
+        return Stepped::Event(Status::Killed(libc::SIGKILL));
+    }
+    loop {
+        match sys::wait(tid, true) {
+            Ok(Some((_, Status::Stopped(libc::SIGTRAP, 0))))
+                if sys::signal_info(tid)
+                    .is_ok_and(|i| i.code() == libc::TRAP_TRACE || i.code() == SI_USER_STEP) =>
+            {
+                return Stepped::Done;
+            }
+            Ok(Some((_, status))) => return Stepped::Event(status),
+            Err(Errno::EINTR) | Ok(None) => {}
+            Err(_) => return Stepped::Event(Status::Killed(libc::SIGKILL)),
+        }
+    }
+}
+
+/// A step over a `syscall` instruction reports with this `si_code`.
+const SI_USER_STEP: i32 = libc::SIGTRAP;
+
+fn cannot_run(tid: Tid) -> bool {
+    matches!(status::state(tid), None | Some('D' | 'Z' | 'X'))
+}
+
+fn pause(begin: Instant) {
+    let waited = begin.elapsed();
+    if waited < Duration::from_micros(100) {
+        std::thread::yield_now();
+    } else {
+        std::thread::sleep(Duration::from_micros(50));
+    }
+}
+
+impl<H: Handlers> Tracer<H> {
+    /// Holds all threads of the processes that `which` takes. What happens to them on the way is handled as usual.
+    pub(super) fn park(&mut self, which: impl Fn(i32) -> bool, patience: Duration) {
+        let begin = Instant::now();
+        let mut asked = 0;
+        loop {
+            // Threads that appear meanwhile count as well, so all are looked at each time.
+            let mut waiting = false;
+            let mut running = Vec::new();
+            for (tid, thread) in &mut self.threads {
+                if which(thread.pid) {
+                    thread.park = true;
+                    waiting |= matches!(thread.state, State::Running | State::Stopped);
+                    running.extend((thread.state == State::Running).then_some(*tid));
+                }
+            }
+            if !waiting {
+                return;
+            }
+            if running.len() != asked || begin.elapsed() > PATIENCE {
+                for &tid in &running {
+                    let _ = sys::interrupt(tid);
+                }
+                asked = running.len();
+            }
+            let mut quiet = true;
+            while let Ok(Some((tid, status))) = self.next_event(false) {
+                self.handle(tid, status);
+                quiet = false;
+            }
+            if quiet {
+                if begin.elapsed() > patience {
+                    for tid in running {
+                        if cannot_run(tid) || begin.elapsed() > LONG_PATIENCE {
+                            self.set_state(tid, State::Blocked);
+                        }
+                    }
+                }
+                pause(begin);
+            }
+        }
+    }
+
+    fn set_state(&mut self, tid: Tid, state: State) {
+        if let Some(thread) = self.threads.get_mut(&tid) {
+            thread.state = state;
+        }
+    }
+
+    /// Lets parked threads go on.
+    pub(super) fn unpark(&mut self, which: impl Fn(i32) -> bool) {
+        let mut parked = Vec::new();
+        for (tid, thread) in &mut self.threads {
+            if which(thread.pid) {
+                thread.park = false;
+                match thread.state {
+                    State::Parked(_) => parked.push(*tid),
+                    State::Blocked => thread.state = State::Running,
+                    _ => {}
+                }
+            }
+        }
+        for tid in parked {
+            self.release(tid);
+        }
+    }
+
+    /// A thread stopped for the sake of another goes on.
+    pub(super) fn event_stop_of_parked(&mut self, tid: Tid) {
+        if self.threads.get(&tid).is_some_and(|thread| !thread.park) {
+            self.release(tid);
+        }
+    }
+
+    /// Gives everything back: all threads stopped, text restored byte for byte, nobody in a slot, slot memory
+    /// unmapped, all threads detached.
+    pub fn detach_all(&mut self) {
+        self.quiet = true;
+        self.park(|_| true, PATIENCE);
+        for space in self.spaces.values_mut() {
+            space.remove_all();
+        }
+        let pids: Vec<i32> = self.processes.keys().copied().collect();
+        for pid in pids {
+            self.detach_process(pid);
+        }
+    }
+
+    /// Gives one process back whose threads are parked and whose text is restored.
+    pub(super) fn detach_process(&mut self, pid: i32) {
+        let tids: Vec<Tid> = self.threads.iter().filter(|(_, t)| t.pid == pid).map(|(tid, _)| *tid).collect();
+        let Some(space) = self.processes.get(&pid).map(|p| p.space) else { return };
+        let mut all_out = true;
+        for &tid in &tids {
+            all_out &= self.bring_home(tid, space);
+        }
+        if all_out {
+            self.unmap_slots(pid, space, &tids);
+        }
+        for tid in tids {
+            // Of a thread that cannot be stopped the kernel lets go when the tracer thread ends.
+            let _ = sys::detach(tid, 0);
+            self.threads.remove(&tid);
+        }
+        self.processes.remove(&pid);
+        self.drop_space_if_unused(space);
+    }
+
+    /// Makes a parked thread as if it had never been traced: a breakpoint it has just met is forgotten, a slot left.
+    /// `false` if it cannot be.
+    fn bring_home(&mut self, tid: Tid, space: SpaceId) -> bool {
+        if !matches!(self.threads.get(&tid).map(|t| t.state), Some(State::Parked(_))) {
+            return self
+                .threads
+                .get(&tid)
+                .is_none_or(|_| matches!(status::state(tid), None | Some('Z' | 'X')));
+        }
+        self.swallow_trap(tid, space);
+        self.leave_slot(tid, space, 0);
+        true
+    }
+
+    /// A thread that was interrupted just when it met a breakpoint has the SIGTRAP still in its queue.
+    fn swallow_trap(&mut self, tid: Tid, space: SpaceId) {
+        let Ok(registers) = sys::registers(tid) else { return };
+        let address = registers.rip.wrapping_sub(1);
+        let ours = self.spaces.get(&space).is_some_and(|s| s.retired.contains_key(&address));
+        if !ours || !sys::has_pending_breakpoint_trap(tid).unwrap_or(false) {
+            return;
+        }
+        // Going on, it reports the SIGTRAP before it runs anything.
+        if sys::resume(tid, Resume::Run, 0).is_err() {
+            return;
+        }
+        loop {
+            match sys::wait(tid, true) {
+                Ok(Some((_, Status::Stopped(libc::SIGTRAP, 0)))) => break,
+                // A stop that was on its way; the SIGTRAP is next.
+                Ok(Some((_, Status::Stopped(_, libc::PTRACE_EVENT_STOP)))) => {
+                    let _ = sys::resume(tid, Resume::Run, 0);
+                }
+                Err(Errno::EINTR) | Ok(None) => {}
+                Ok(Some((_, status))) => return self.queue.push_back((tid, status)),
+                Err(_) => return,
+            }
+        }
+        let _ = sys::set_instruction_pointer(tid, address);
+    }
+
+    /// Unmaps slot memory, if no process is left that shares it.
+    fn unmap_slots(&mut self, pid: i32, space: SpaceId, tids: &[Tid]) {
+        let shared = self.processes.iter().any(|(other, p)| *other != pid && p.space == space);
+        let parked = |tid: &&Tid| matches!(self.threads.get(tid).map(|t| t.state), Some(State::Parked(_)));
+        let (false, Some(&tid)) = (shared, tids.iter().find(parked)) else { return };
+        let Some(instruction) = self.system_call_instruction(pid, space) else { return };
+        let areas = self.spaces.get_mut(&space).map(|s| std::mem::take(&mut s.areas)).unwrap_or_default();
+        for area in areas {
+            let (start, len) = (area.range.start, area.range.end - area.range.start);
+            // A failure leaves unused memory behind, which hurts nobody.
+            let _ = remote::system_call(
+                tid,
+                instruction,
+                self.options(),
+                libc::SYS_munmap,
+                [start, len, 0, 0, 0, 0],
+            );
+        }
+    }
+}

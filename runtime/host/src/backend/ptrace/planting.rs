@@ -1,0 +1,309 @@
+//! Putting breakpoints where the registry wants them: file offsets into addresses by the mappings of a process,
+//! instructions into plans, plans into slots.
+
+use std::collections::{BTreeMap, HashSet};
+
+use rstap_program::{CodeKind, ProbeId};
+
+use super::loader;
+use super::remote::{self, RemoteError};
+use super::space::{Passage, Planted, Region, Space, SpaceId};
+use super::sys::{self, Tid};
+use super::tracer::Tracer;
+use crate::backend::Handlers;
+use crate::breakpoint::{Immovable, MAX_INSTRUCTION, Plan, SLOT_SIZE, Slot};
+use crate::process::maps::{self, Mapping};
+
+/// Slot memory is mapped in pieces of at least this.
+const AREA: u64 = 64 * 1024;
+
+type Wanted = BTreeMap<u64, Vec<(ProbeId, CodeKind)>>;
+
+impl<H: Handlers> Tracer<H> {
+    /// The options set on every thread.
+    pub(super) fn options(&self) -> i32 {
+        sys::OPTIONS | if self.registry.watches_exit() { sys::OPTION_EXIT } else { 0 }
+    }
+
+    /// Plants in a process what it should have, given what it has mapped now, and takes out what is gone. `tid` is a
+    /// thread of it that is stopped as [`remote`] needs it.
+    pub(super) fn arm(&mut self, tid: Tid, pid: i32) {
+        let Some(process) = self.processes.get(&pid) else { return };
+        let space = process.space;
+        let Ok(mappings) = maps::read(pid) else { return };
+        let wanted = self.wanted(pid, &mappings);
+        self.forget_unmapped(pid, space, &mappings);
+        let loader = if self.awaits_file(pid, space) {
+            self.spaces.get(&space).and_then(|s| loader::debug_state(pid, s))
+        } else {
+            None
+        };
+        let addresses: HashSet<u64> = wanted.keys().copied().chain(loader).collect();
+        let new = self.make_sites(tid, pid, space, &mappings, &addresses);
+        let Some(s) = self.spaces.get_mut(&space) else { return };
+        for (address, probes) in wanted {
+            if let Some(site) = s.sites.get_mut(&address) {
+                site.probes = probes.into();
+            }
+        }
+        if let Some(site) = loader.and_then(|address| s.sites.get_mut(&address)) {
+            site.is_loader = true;
+        }
+        self.insert(pid, space, &new);
+    }
+
+    /// The loader has mapped or unmapped something.
+    pub(super) fn mappings_changed(&mut self, tid: Tid, pid: i32) {
+        // The thread may have been stopped by the breakpoint's SIGTRAP, which nobody wants: good enough for `remote`.
+        self.arm(tid, pid);
+    }
+
+    /// What is to be probed in a process, by address, probes in script order.
+    fn wanted(&self, pid: i32, mappings: &[Mapping]) -> Wanted {
+        let mut wanted = Wanted::new();
+        let Some(process) = self.processes.get(&pid) else { return wanted };
+        let takes = |probe: ProbeId| process.accepted.get(probe.0 as usize) == Some(&true);
+        for mapping in mappings.iter().filter(|m| m.executable) {
+            if let Some(file) = mapping.file_id(pid) {
+                let sites = self.registry.in_file(file, mapping.offset, mapping.end - mapping.start);
+                for site in sites.iter().filter(|site| takes(site.probe)) {
+                    let address = mapping.start + (site.at.0 - mapping.offset);
+                    wanted.entry(address).or_default().push((site.probe, site.kind));
+                }
+            }
+            for (at, probe) in self.registry.addresses() {
+                if (mapping.start..mapping.end).contains(&at.0) && takes(*probe) {
+                    wanted.entry(at.0).or_default().push((*probe, CodeKind::Hit));
+                }
+            }
+        }
+        for probes in wanted.values_mut() {
+            probes.sort_by_key(|(probe, _)| *probe);
+        }
+        wanted
+    }
+
+    /// Drops breakpoints in mappings that are gone, and remembers those that are there.
+    fn forget_unmapped(&mut self, pid: i32, space: SpaceId, mappings: &[Mapping]) {
+        let region = |m: &Mapping| {
+            let file = m.file_id(pid).filter(|file| self.registry.has_file(*file))?;
+            Some(Region { range: m.start..m.end, offset: m.offset, file })
+        };
+        let now: Vec<Region> = mappings.iter().filter(|m| m.executable).filter_map(region).collect();
+        let Some(s) = self.spaces.get_mut(&space) else { return };
+        let gone: Vec<Region> = s.regions.iter().filter(|old| !now.contains(old)).cloned().collect();
+        for old in gone {
+            s.sites.retain(|address, _| !old.range.contains(address));
+        }
+        // A return address may lie in any mapping.
+        s.sites.retain(|at, _| mappings.iter().any(|m| m.executable && (m.start..m.end).contains(at)));
+        s.regions = now;
+    }
+
+    /// Whether some probe for a process is in a file that it has not mapped.
+    fn awaits_file(&self, pid: i32, space: SpaceId) -> bool {
+        let (Some(process), Some(s)) = (self.processes.get(&pid), self.spaces.get(&space)) else {
+            return false;
+        };
+        self.registry.files_for(&process.accepted).any(|file| s.regions.iter().all(|r| r.file != file))
+    }
+
+    /// Plants a breakpoint at a return address; whether there is one.
+    pub(super) fn plant_return(&mut self, tid: Tid, pid: i32, address: u64) -> bool {
+        let Some(space) = self.processes.get(&pid).map(|p| p.space) else { return false };
+        let Some(s) = self.spaces.get_mut(&space) else { return false };
+        if let Some(site) = s.sites.get_mut(&address) {
+            site.is_return = true;
+            return true;
+        }
+        let Ok(mappings) = maps::read(pid) else { return false };
+        if !mappings.iter().any(|m| m.executable && (m.start..m.end).contains(&address)) {
+            return false;
+        }
+        let new = self.make_sites(tid, pid, space, &mappings, &HashSet::from([address]));
+        if let Some(site) = self.spaces.get_mut(&space).and_then(|s| s.sites.get_mut(&address)) {
+            site.is_return = true;
+        }
+        self.insert(pid, space, &new);
+        !new.is_empty()
+    }
+
+    /// Decides for addresses without a site how they are passed, fills slots, and notes the sites. Nothing is
+    /// written to the program's text yet. The addresses that are new.
+    fn make_sites(
+        &mut self,
+        tid: Tid,
+        pid: i32,
+        space: SpaceId,
+        mappings: &[Mapping],
+        addresses: &HashSet<u64>,
+    ) -> Vec<u64> {
+        let Some(s) = self.spaces.get(&space) else { return Vec::new() };
+        let mut new: Vec<u64> = addresses.iter().copied().filter(|at| !s.sites.contains_key(at)).collect();
+        new.sort_unstable();
+        let plans: Vec<(u64, u8, Plan)> = new
+            .iter()
+            .filter_map(|&address| match plan(s, address) {
+                Ok((first, plan)) => Some((address, first, plan)),
+                Err(refusal) => {
+                    self.report.warn(format_args!("not probed in process {pid}: {refusal}"));
+                    None
+                }
+            })
+            .collect();
+        let slots = plans.iter().filter(|(_, _, plan)| matches!(plan, Plan::Slot(_))).count();
+        for (index, (address, original, plan)) in plans.iter().enumerate() {
+            let (len, passage) = match plan {
+                Plan::Emulate(emulation) => {
+                    (self.instruction_len(space, *address), Passage::Emulate(*emulation))
+                }
+                Plan::Step(site, why) => (site.len(), self.must_step(*address, *why)),
+                Plan::Slot(site) => {
+                    let rest = slots.min(plans.len() - index) as u64;
+                    let passage = match self.slot_for(tid, pid, space, mappings, site, rest) {
+                        Ok(slot) => Passage::Slot(slot),
+                        Err(why) => self.must_step(*address, why),
+                    };
+                    (site.len(), passage)
+                }
+            };
+            let planted = Planted {
+                original: *original,
+                len: len as u8,
+                passage,
+                probes: [].into(),
+                is_return: false,
+                is_loader: false,
+            };
+            self.report.say(2, format_args!("process {pid}: {address:#x} is passed by {passage:?}"));
+            if let Some(s) = self.spaces.get_mut(&space) {
+                s.sites.insert(*address, planted);
+                s.retired.remove(address);
+            }
+        }
+        plans.iter().map(|(address, ..)| *address).collect()
+    }
+
+    fn instruction_len(&self, space: SpaceId, address: u64) -> usize {
+        let mut bytes = [0; MAX_INSTRUCTION];
+        let Some(count) = self.spaces.get(&space).map(|s| s.read_clean(address, &mut bytes)) else {
+            return 0;
+        };
+        crate::breakpoint::Site::new(address, &bytes[..count]).map_or(0, |site| site.len())
+    }
+
+    fn must_step(&self, address: u64, why: Immovable) -> Passage {
+        self.report
+            .say(1, format_args!("the instruction at {address:#x} must be stepped, which is slow: {why}"));
+        Passage::Step
+    }
+
+    /// A filled slot for an instruction.
+    fn slot_for(
+        &mut self,
+        tid: Tid,
+        pid: i32,
+        space: SpaceId,
+        mappings: &[Mapping],
+        site: &crate::breakpoint::Site,
+        rest: u64,
+    ) -> Result<u64, Immovable> {
+        let s = self.spaces.get(&space).ok_or(Immovable::TooFar)?;
+        if let Some(slot) = s.known_slot(site) {
+            return Ok(slot);
+        }
+        if s.free_slot(site.address).is_none() {
+            self.map_area(tid, pid, space, mappings, site.address, rest);
+        }
+        let s = self.spaces.get_mut(&space).ok_or(Immovable::TooFar)?;
+        let place = s.free_slot(site.address).ok_or(Immovable::TooFar)?;
+        let slot = Slot::emit(site, place)?;
+        s.fill_slot(site, slot).map_err(|_| Immovable::TooFar)?;
+        Ok(place)
+    }
+
+    /// Maps slot memory in the target, near an address.
+    fn map_area(
+        &mut self,
+        tid: Tid,
+        pid: i32,
+        space: SpaceId,
+        mappings: &[Mapping],
+        address: u64,
+        slots: u64,
+    ) {
+        let size = (slots * SLOT_SIZE as u64).next_multiple_of(4096).max(AREA);
+        let near = mappings
+            .iter()
+            .find(|m| (m.start..m.end).contains(&address))
+            .map_or(address..address + 1, |m| m.start..m.end);
+        let Some(instruction) = self.system_call_instruction(pid, space) else { return };
+        // What was mapped here before is not in `mappings`.
+        let Ok(now) = maps::read(pid) else { return };
+        let Some(place) = maps::find_gap(&now, near, size) else { return };
+        let protection = (libc::PROT_READ | libc::PROT_EXEC) as u64;
+        let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE) as u64;
+        let arguments = [place, size, protection, flags, u64::MAX, 0];
+        match remote::system_call(tid, instruction, self.options(), libc::SYS_mmap, arguments) {
+            Ok(done) if done.value == place => {
+                if let Some(s) = self.spaces.get_mut(&space) {
+                    s.add_area(place..place + size);
+                }
+                self.report.say(2, format_args!("process {pid}: {size} bytes for slots at {place:#x}"));
+            }
+            Ok(_) => {}
+            Err(RemoteError::Gone(status)) => self.queue.push_back((tid, status)),
+            Err(error) => {
+                self.report.say(1, format_args!("process {pid} gets no memory for slots: {error}"));
+            }
+        }
+    }
+
+    /// A `syscall` instruction in an address space: in the vdso, else in any text.
+    pub(super) fn system_call_instruction(&mut self, pid: i32, space: SpaceId) -> Option<u64> {
+        let s = self.spaces.get(&space)?;
+        if s.system_call.is_none() {
+            let found = find_system_call(pid, s);
+            self.spaces.get_mut(&space)?.system_call = found;
+            return found;
+        }
+        s.system_call
+    }
+
+    fn insert(&mut self, pid: i32, space: SpaceId, addresses: &[u64]) {
+        let Some(s) = self.spaces.get_mut(&space) else { return };
+        let mut failed = 0;
+        for address in addresses {
+            if s.sites.contains_key(address) && s.insert(*address).is_err() {
+                s.sites.remove(address);
+                failed += 1;
+            }
+        }
+        if failed > 0 {
+            self.report.warn(format_args!("{failed} probes could not be written to process {pid}"));
+        }
+    }
+}
+
+fn plan(space: &Space, address: u64) -> Result<(u8, Plan), crate::breakpoint::Refusal> {
+    let mut bytes = [0; MAX_INSTRUCTION];
+    let count = space.read_clean(address, &mut bytes);
+    Ok((bytes[0], Plan::new(address, &bytes[..count])?))
+}
+
+fn find_system_call(pid: i32, space: &Space) -> Option<u64> {
+    const SYSCALL: [u8; 2] = [0x0f, 0x05];
+    let mappings = maps::read(pid).ok()?;
+    let (vdso, rest): (Vec<_>, Vec<_>) = mappings
+        .into_iter()
+        .filter(|m| m.executable && m.path != "[vsyscall]")
+        .partition(|m| m.path == "[vdso]");
+    vdso.into_iter().chain(rest).find_map(|mapping| {
+        let mut bytes = vec![0; (mapping.end - mapping.start).min(4 << 20) as usize];
+        let count = space.read_clean(mapping.start, &mut bytes);
+        let at = bytes[..count].windows(2).position(|pair| pair == SYSCALL)?;
+        let address = mapping.start + at as u64;
+        // Not where a breakpoint stands.
+        (0..2).all(|i| !space.sites.contains_key(&(address + i))).then_some(address)
+    })
+}

@@ -1,0 +1,148 @@
+//! The probes of a program, ordered as the tracer looks for them.
+
+use std::collections::HashMap;
+
+use rstap_abi::address::{FileOffset, TargetAddr};
+use rstap_program::{CodeKind, Point, ProbeId, ProcessEvent, ProcessFilter, Program};
+
+use crate::process::filter::Subject;
+use crate::process::{FileId, Modules};
+
+/// A probe at a place in a file.
+#[derive(Clone, Copy, Debug)]
+pub struct SiteProbe {
+    /// Where.
+    pub at: FileOffset,
+    /// Which.
+    pub probe: ProbeId,
+    /// When it fires.
+    pub kind: CodeKind,
+}
+
+/// What the tracer needs of a probe besides its place.
+#[derive(Clone, Debug)]
+struct About {
+    filter: Option<ProcessFilter>,
+    entry: Option<ProbeId>,
+    entry_bytes: u32,
+}
+
+/// All probes that concern processes.
+#[derive(Debug)]
+pub struct Registry {
+    modules: Modules,
+    by_file: HashMap<FileId, Vec<SiteProbe>>,
+    addresses: Vec<(TargetAddr, ProbeId)>,
+    events: Vec<(ProcessEvent, ProbeId)>,
+    about: Vec<About>,
+}
+
+impl Registry {
+    /// Of a program.
+    pub fn new(program: &Program, modules: Modules) -> Registry {
+        let mut registry = Registry {
+            modules,
+            by_file: HashMap::new(),
+            addresses: Vec::new(),
+            events: Vec::new(),
+            about: Vec::with_capacity(program.probes.len()),
+        };
+        for (index, probe) in program.probes.iter().enumerate() {
+            let id = ProbeId(index as u32);
+            let filter = match &probe.point {
+                Point::Code { process, module, at, kind } => {
+                    if let Some(file) = registry.modules.id(*module) {
+                        let site = SiteProbe { at: *at, probe: id, kind: *kind };
+                        registry.by_file.entry(file).or_default().push(site);
+                    }
+                    Some(process.clone())
+                }
+                Point::Address { process, at } => {
+                    registry.addresses.push((*at, id));
+                    Some(process.clone())
+                }
+                Point::Process { process, event } => {
+                    registry.events.push((*event, id));
+                    Some(process.clone())
+                }
+                Point::Profile { .. } => Some(ProcessFilter::default()),
+                _ => None,
+            };
+            registry.about.push(About { filter, entry: probe.entry, entry_bytes: probe.entry_bytes });
+        }
+        for sites in registry.by_file.values_mut() {
+            sites.sort_by_key(|site| (site.at, site.probe));
+        }
+        registry
+    }
+
+    /// Whether there is a probe that needs processes to be traced.
+    pub fn wants_processes(&self) -> bool {
+        !(self.by_file.is_empty() && self.addresses.is_empty() && self.events.is_empty())
+    }
+
+    /// Whether some probe fires at this event.
+    pub fn has_event(&self, event: ProcessEvent) -> bool {
+        self.events.iter().any(|(e, _)| *e == event)
+    }
+
+    /// Whether exits must be seen before the thread is gone.
+    pub fn watches_exit(&self) -> bool {
+        self.has_event(ProcessEvent::End) || self.has_event(ProcessEvent::ThreadEnd)
+    }
+
+    /// Whether system calls must be seen.
+    pub fn watches_system_calls(&self) -> bool {
+        self.has_event(ProcessEvent::Syscall) || self.has_event(ProcessEvent::SyscallReturn)
+    }
+
+    /// Probes of this event.
+    pub fn events(&self, event: ProcessEvent) -> impl Iterator<Item = ProbeId> + '_ {
+        self.events.iter().filter(move |(e, _)| *e == event).map(|(_, probe)| *probe)
+    }
+
+    /// For each probe, whether it is for a process.
+    pub fn accepted(&self, subject: &Subject) -> Vec<bool> {
+        let takes = |about: &About| {
+            about.filter.as_ref().is_some_and(|filter| subject.is_taken_by(filter, &self.modules))
+        };
+        self.about.iter().map(takes).collect()
+    }
+
+    /// Whether some probe could be for this process if it ran another program.
+    pub fn could_take(&self, subject: &Subject) -> bool {
+        self.about.iter().filter_map(|about| about.filter.as_ref()).any(|filter| {
+            let anywhere = ProcessFilter { executable: None, ..filter.clone() };
+            filter.pid.is_none() && subject.is_taken_by(&anywhere, &self.modules)
+        })
+    }
+
+    /// Probes in a part of a file.
+    pub fn in_file(&self, file: FileId, offset: u64, len: u64) -> &[SiteProbe] {
+        let Some(sites) = self.by_file.get(&file) else { return &[] };
+        let from = sites.partition_point(|site| site.at.0 < offset);
+        let to = sites.partition_point(|site| site.at.0 < offset.saturating_add(len));
+        &sites[from..to]
+    }
+
+    /// Whether a file has probes.
+    pub fn has_file(&self, file: FileId) -> bool {
+        self.by_file.contains_key(&file)
+    }
+
+    /// Files with probes that some process takes which accepts these.
+    pub fn files_for<'a>(&'a self, accepted: &'a [bool]) -> impl Iterator<Item = FileId> + 'a {
+        let takes = |site: &SiteProbe| accepted.get(site.probe.0 as usize) == Some(&true);
+        self.by_file.iter().filter(move |(_, sites)| sites.iter().any(takes)).map(|(file, _)| *file)
+    }
+
+    /// Probes at addresses.
+    pub fn addresses(&self) -> &[(TargetAddr, ProbeId)] {
+        &self.addresses
+    }
+
+    /// The entry probe of a return probe, and the bytes it saves.
+    pub fn entry_of(&self, probe: ProbeId) -> (Option<ProbeId>, usize) {
+        self.about.get(probe.0 as usize).map_or((None, 0), |a| (a.entry, a.entry_bytes as usize))
+    }
+}

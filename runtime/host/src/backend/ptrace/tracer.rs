@@ -1,0 +1,316 @@
+//! The tracer thread's state and its event loop: one stop in, one decision out. Nothing here waits for one particular
+//! thread but [`super::remote`] and stepping; all other threads of the target keep running.
+//!
+//! Fairness: waitpid names the first stopped thread of a list, always from its front. So all that have stopped are
+//! taken in before the first of them goes on, and served in turn.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use nix::errno::Errno;
+use rstap_program::{ProbeId, ProcessEvent};
+
+use super::control::Control;
+use super::cpu::Follower;
+use super::registry::Registry;
+use super::space::{Space, SpaceId};
+use super::sys::{self, Resume, Status, Tid};
+use crate::backend::{Handlers, Hit};
+use crate::process::filter::Subject;
+
+/// What a thread is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It runs, or waits in the kernel.
+    Running,
+    /// It stopped, and what that means is not decided yet.
+    Stopped,
+    /// It is held in `PTRACE_EVENT_STOP`. The signal is that of a group stop, 0 for none.
+    Parked(i32),
+    /// It cannot be stopped now (it waits for its vfork child, for a disk, or to be collected), but before it runs
+    /// any code of the program it will stop.
+    Blocked,
+}
+
+/// A traced thread.
+#[derive(Clone, Debug)]
+pub struct Thread {
+    /// Its process.
+    pub pid: i32,
+    /// What it is doing.
+    pub state: State,
+    /// It is to be held at its next stop.
+    pub park: bool,
+    /// It has not made its first stop.
+    pub is_new: bool,
+    /// A hit whose handlers have run but whose instruction has not: breakpoint and stack pointer. A signal came
+    /// between; the thread will meet the breakpoint once more.
+    pub served: Option<(u64, u64)>,
+    /// Between a system call's entry and its exit.
+    pub in_system_call: bool,
+    /// Profile probes that wait for its next stop.
+    pub samples: Vec<ProbeId>,
+}
+
+/// A traced process.
+#[derive(Clone, Debug)]
+pub struct Process {
+    /// Its memory.
+    pub space: SpaceId,
+    /// For each probe, whether it is for this process.
+    pub accepted: Vec<bool>,
+    /// What filters were asked about.
+    pub subject: Subject,
+    /// Its begin probes ran.
+    pub has_begun: bool,
+    /// Its end probes ran.
+    pub has_ended: bool,
+}
+
+/// How a command or process that the session follows ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// With this exit status.
+    Exited(i32),
+    /// By this signal.
+    Killed(i32),
+}
+
+/// What the tracer tells about its work.
+pub trait Report: Send {
+    /// A line for -v; level 1 is the first v.
+    fn say(&self, level: u8, text: std::fmt::Arguments<'_>);
+    /// Something the user should know in any case.
+    fn warn(&self, text: std::fmt::Arguments<'_>);
+}
+
+/// The tracer.
+pub struct Tracer<H> {
+    pub(super) handlers: H,
+    pub(super) registry: Registry,
+    pub(super) control: Arc<Control>,
+    pub(super) report: Box<dyn Report>,
+    pub(super) spaces: HashMap<SpaceId, Space>,
+    pub(super) next_space: u32,
+    pub(super) processes: HashMap<i32, Process>,
+    pub(super) threads: HashMap<Tid, Thread>,
+    /// New threads that stopped before the event that announces them.
+    pub(super) early: HashMap<Tid, Status>,
+    pub(super) queue: VecDeque<(Tid, Status)>,
+    pub(super) cpu: Follower,
+    /// The -c or -x process.
+    pub(super) target: Option<i32>,
+    pub(super) target_end: Option<End>,
+    /// A handler asked for the end.
+    pub(super) end_wanted: bool,
+    /// Begin probes have not run: newly traced threads are held.
+    pub(super) holding: bool,
+    /// No more handlers run; hits are undone.
+    pub(super) quiet: bool,
+}
+
+impl<H: Handlers> Tracer<H> {
+    /// A tracer that traces nothing yet. The calling thread is the one that must make all further calls.
+    pub fn new(handlers: H, registry: Registry, control: Arc<Control>, report: Box<dyn Report>) -> Tracer<H> {
+        control.adopt();
+        Tracer {
+            handlers,
+            registry,
+            control,
+            report,
+            spaces: HashMap::new(),
+            next_space: 0,
+            processes: HashMap::new(),
+            threads: HashMap::new(),
+            early: HashMap::new(),
+            queue: VecDeque::new(),
+            cpu: Follower::default(),
+            target: None,
+            target_end: None,
+            end_wanted: false,
+            holding: true,
+            quiet: false,
+        }
+    }
+
+    /// The handlers, with what they have gathered.
+    pub fn into_handlers(self) -> H {
+        self.handlers
+    }
+
+    /// How the -c or -x process ended, if it did.
+    pub fn target_end(&self) -> Option<End> {
+        self.target_end
+    }
+
+    /// Serves the target until the session is to end: its process ended, a handler or another thread said so.
+    pub fn run(&mut self) {
+        while !self.end_wanted && self.target_end.is_none() && !self.control.is_stopping() {
+            if let Some(asked) = self.control.take() {
+                self.serve(asked);
+            }
+            match self.next_event(true) {
+                Ok(Some((tid, status))) => self.handle(tid, status),
+                Ok(None) | Err(Errno::EINTR) => {}
+                // Nothing is traced (yet).
+                Err(_) => std::thread::sleep(std::time::Duration::from_millis(1)),
+            }
+        }
+    }
+
+    fn serve(&mut self, asked: super::control::Asked) {
+        for pid in asked.newcomers {
+            self.consider(pid);
+        }
+        if !asked.samples.is_empty() {
+            self.sample(&asked.samples);
+        }
+    }
+
+    /// The next news of a thread.
+    pub(super) fn next_event(&mut self, block: bool) -> Result<Option<(Tid, Status)>, Errno> {
+        if let Some(event) = self.queue.pop_front() {
+            return Ok(Some(event));
+        }
+        let first = sys::wait(-1, block)?;
+        if first.is_some() && self.threads.len() > 1 {
+            for _ in 0..self.threads.len() {
+                match sys::wait(-1, false) {
+                    Ok(Some(event)) => self.queue.push_back(event),
+                    _ => break,
+                }
+            }
+        }
+        Ok(first)
+    }
+
+    /// Decides about a thread's news.
+    pub(super) fn handle(&mut self, tid: Tid, status: Status) {
+        let (signal, event) = match status {
+            Status::Stopped(signal, event) => (signal, event),
+            ended => return self.thread_ended(tid, ended),
+        };
+        let Some(thread) = self.threads.get_mut(&tid) else {
+            self.early.insert(tid, status);
+            return;
+        };
+        thread.state = State::Stopped;
+        match event {
+            0 if signal == libc::SIGTRAP | 0x80 => self.system_call_stop(tid),
+            0 if signal == libc::SIGTRAP => self.trap(tid),
+            0 => self.deliver(tid, signal),
+            libc::PTRACE_EVENT_FORK | libc::PTRACE_EVENT_VFORK | libc::PTRACE_EVENT_CLONE => {
+                self.announced(tid, event);
+            }
+            libc::PTRACE_EVENT_EXEC => self.executed(tid),
+            libc::PTRACE_EVENT_EXIT => self.exiting(tid),
+            libc::PTRACE_EVENT_STOP => self.event_stop(tid, signal),
+            _ => self.go_on(tid, 0),
+        }
+    }
+
+    /// Lets a stopped thread go on, unless it is to be held: then it stops again before it runs anything.
+    pub(super) fn go_on(&mut self, tid: Tid, signal: i32) {
+        let watches = self.registry.watches_system_calls();
+        let Some(thread) = self.threads.get_mut(&tid) else { return };
+        if thread.park {
+            // Errors mean that it was killed meanwhile; waitpid will tell.
+            let _ = sys::interrupt(tid);
+        }
+        let how = if watches { Resume::ToSystemCall } else { Resume::Run };
+        thread.state = State::Running;
+        if let Some(space) = self.processes.get(&thread.pid).and_then(|p| self.spaces.get_mut(&p.space)) {
+            space.memory.forget();
+        }
+        let _ = sys::resume(tid, how, signal);
+    }
+
+    /// `PTRACE_EVENT_STOP`: the first stop of a new thread, an interruption, a group stop, or its end.
+    fn event_stop(&mut self, tid: Tid, signal: i32) {
+        let group_stop = if signal == libc::SIGTRAP { 0 } else { signal };
+        let Some(thread) = self.threads.get_mut(&tid) else { return };
+        thread.state = State::Parked(group_stop);
+        if std::mem::take(&mut thread.is_new) {
+            self.first_stop(tid);
+        }
+        self.run_samples(tid);
+        if self.threads.get(&tid).is_some_and(|thread| !thread.park) {
+            self.release(tid);
+        }
+    }
+
+    /// Lets a parked thread go on; a group stop goes on as one.
+    pub(super) fn release(&mut self, tid: Tid) {
+        match self.threads.get_mut(&tid) {
+            Some(thread) if matches!(thread.state, State::Parked(signal) if signal != 0) => {
+                thread.state = State::Running;
+                let _ = sys::listen(tid);
+            }
+            Some(_) => self.go_on(tid, 0),
+            None => {}
+        }
+    }
+
+    /// Runs the probes of an event for a process; registers are those of a stopped thread of it.
+    pub(super) fn fire(&mut self, tid: Tid, event: ProcessEvent) {
+        if !self.quiet && self.registry.has_event(event) {
+            let probes: Vec<ProbeId> = self.registry.events(event).collect();
+            self.run_probes(tid, &probes);
+        }
+    }
+
+    /// Runs probes with the registers of a stopped thread, as they would be without slots.
+    fn run_probes(&mut self, tid: Tid, probes: &[ProbeId]) {
+        let Some(thread) = self.threads.get(&tid) else { return };
+        let pid = thread.pid;
+        let Some(process) = self.processes.get(&pid) else { return };
+        let Some(space) = self.spaces.get(&process.space) else { return };
+        let mut registers = sys::registers(tid).ok().map(|registers| {
+            let rip = space.locate(registers.rip).map_or(registers.rip, |at| at.rip);
+            sys::to_context(&registers, rip)
+        });
+        for &probe in probes {
+            if process.accepted.get(probe.0 as usize) != Some(&true) {
+                continue;
+            }
+            let verdict = self.handlers.run(Hit {
+                probe,
+                pid: pid as u32,
+                tid: tid as u32,
+                registers: registers.as_mut(),
+                entry_values: &mut [],
+                memory: space,
+            });
+            self.end_wanted |= verdict.end;
+        }
+    }
+
+    fn system_call_stop(&mut self, tid: Tid) {
+        let entering = match self.threads.get_mut(&tid) {
+            Some(thread) => {
+                thread.in_system_call = !thread.in_system_call;
+                thread.in_system_call
+            }
+            None => return,
+        };
+        self.fire(tid, if entering { ProcessEvent::Syscall } else { ProcessEvent::SyscallReturn });
+        self.go_on(tid, 0);
+    }
+
+    /// Interrupts each thread that is running, for profile probes.
+    fn sample(&mut self, probes: &[ProbeId]) {
+        for (tid, thread) in &mut self.threads {
+            let running = thread.state == State::Running && crate::process::status::state(*tid) == Some('R');
+            if running && sys::interrupt(*tid).is_ok() {
+                thread.samples.extend(probes);
+            }
+        }
+    }
+
+    fn run_samples(&mut self, tid: Tid) {
+        let samples = self.threads.get_mut(&tid).map(|t| std::mem::take(&mut t.samples)).unwrap_or_default();
+        if !samples.is_empty() && !self.quiet {
+            self.run_probes(tid, &samples);
+        }
+    }
+}

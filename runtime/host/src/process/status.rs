@@ -1,0 +1,120 @@
+//! /proc/PID/status and /proc/PID/stat as far as tracing needs them. Source: proc(5).
+
+use std::fs;
+
+/// What /proc/PID/status says of a process or thread.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Its name.
+    pub name: String,
+    /// `R`, `S`, `D`, `T`, `t`, `Z`, `X`, `I`
+    pub state: char,
+    /// Process (thread group) id.
+    pub process: i32,
+    /// Parent.
+    pub parent: i32,
+    /// Its tracer, 0 for none.
+    pub tracer: i32,
+    /// Real, effective, saved, file system user id.
+    pub user: [u32; 4],
+    /// The same of the group.
+    pub group: [u32; 4],
+    /// Whether it has an address space; kernel threads have none.
+    pub has_memory: bool,
+}
+
+impl Status {
+    /// Of a process or thread; `None` if it does not exist.
+    pub fn read(pid: i32) -> Option<Status> {
+        fs::read(format!("/proc/{pid}/status")).ok().map(|text| Status::parse(&text))
+    }
+
+    fn parse(text: &[u8]) -> Status {
+        let mut status = Status { state: '?', ..Status::default() };
+        for line in String::from_utf8_lossy(text).lines() {
+            let Some((key, value)) = line.split_once(':') else { continue };
+            let value = value.trim();
+            let number = || value.parse().unwrap_or(0);
+            match key {
+                "Name" => status.name = value.to_owned(),
+                "State" => status.state = value.chars().next().unwrap_or('?'),
+                "Tgid" => status.process = number(),
+                "PPid" => status.parent = number(),
+                "TracerPid" => status.tracer = number(),
+                "Uid" => status.user = ids(value),
+                "Gid" => status.group = ids(value),
+                "VmSize" => status.has_memory = true,
+                _ => {}
+            }
+        }
+        status
+    }
+}
+
+fn ids(value: &str) -> [u32; 4] {
+    let mut ids = [u32::MAX; 4];
+    for (id, word) in ids.iter_mut().zip(value.split_whitespace()) {
+        *id = word.parse().unwrap_or(u32::MAX);
+    }
+    ids
+}
+
+/// A field of /proc/PID/stat by its number in proc(5), from 3 on.
+pub fn stat_field(tid: i32, field: usize) -> Option<String> {
+    let text = fs::read(format!("/proc/{tid}/stat")).ok()?;
+    // The name in field 2 may contain anything, also blanks and brackets; the last bracket ends it.
+    let behind = text.iter().rposition(|&b| b == b')')? + 1;
+    let rest = std::str::from_utf8(&text[behind..]).ok()?;
+    rest.split_ascii_whitespace().nth(field.checked_sub(3)?).map(str::to_owned)
+}
+
+/// State letter of a thread; `None` if it does not exist.
+pub fn state(tid: i32) -> Option<char> {
+    stat_field(tid, 3)?.chars().next()
+}
+
+/// The cpu a thread last ran on.
+pub fn cpu(tid: i32) -> Option<usize> {
+    stat_field(tid, 39)?.parse().ok()
+}
+
+/// When a process started, in clock ticks since boot: with the pid, this names it for good.
+pub fn start_time(pid: i32) -> Option<u64> {
+    stat_field(pid, 22)?.parse().ok()
+}
+
+/// Threads of a process; empty if it does not exist.
+pub fn threads(pid: i32) -> Vec<i32> {
+    numbers(&format!("/proc/{pid}/task"))
+}
+
+/// All processes.
+pub fn processes() -> Vec<i32> {
+    numbers("/proc")
+}
+
+fn numbers(directory: &str) -> Vec<i32> {
+    let Ok(entries) = fs::read_dir(directory) else { return Vec::new() };
+    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_own_process_is_described() {
+        let pid = std::process::id() as i32;
+        let status = Status::read(pid).expect("exists");
+        assert_eq!(status.process, pid);
+        assert!(status.has_memory);
+        assert_eq!(stat_field(pid, 4), Some(status.parent.to_string()));
+        assert!(threads(pid).contains(&pid) && processes().contains(&pid));
+        assert!(start_time(pid).is_some() && cpu(pid).is_some());
+    }
+
+    #[test]
+    fn what_does_not_exist_is_none() {
+        assert_eq!((Status::read(-5), state(-5), threads(-5)), (None, None, vec![]));
+    }
+}

@@ -1,0 +1,80 @@
+//! The raw calls of process tracking: the netlink socket of the proc connector.
+//! Source: linux/connector.h, linux/cn_proc.h.
+
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+/// A subscription to exec events.
+#[derive(Debug)]
+pub struct ExecEvents(OwnedFd);
+
+const NETLINK_HEADER: usize = 16;
+const CONNECTOR_HEADER: usize = 20;
+const EVENT: usize = NETLINK_HEADER + CONNECTOR_HEADER;
+const CN_IDX_PROC: u32 = 1;
+const PROC_EVENT_EXEC: u32 = 2;
+const PROC_CN_MCAST_LISTEN: u32 = 1;
+
+impl ExecEvents {
+    /// `None` without the right to it.
+    pub fn subscribe() -> Option<ExecEvents> {
+        // SAFETY: socket, bind and send are given values and structures of this frame with their right sizes.
+        unsafe {
+            let flags = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK;
+            let fd = libc::socket(libc::AF_NETLINK, flags, libc::NETLINK_CONNECTOR);
+            if fd < 0 {
+                return None;
+            }
+            let socket = OwnedFd::from_raw_fd(fd);
+            let mut address: libc::sockaddr_nl = std::mem::zeroed();
+            address.nl_family = libc::AF_NETLINK as u16;
+            address.nl_groups = CN_IDX_PROC;
+            let size = size_of_val(&address) as u32;
+            if libc::bind(fd, std::ptr::from_ref(&address).cast(), size) != 0 {
+                return None;
+            }
+            let message = listen_message();
+            let sent = libc::send(fd, message.as_ptr().cast(), message.len(), 0);
+            (sent == message.len() as isize).then_some(ExecEvents(socket))
+        }
+    }
+
+    /// Processes that did an exec; waits at most this long for the first.
+    pub fn wait(&mut self, at_most: Duration) -> Vec<i32> {
+        let mut poll = libc::pollfd { fd: self.0.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: poll is given one pollfd.
+        unsafe { libc::poll(&mut poll, 1, at_most.as_millis() as i32) };
+        let mut pids = Vec::new();
+        let mut buffer = [0_u8; 4096];
+        loop {
+            // SAFETY: recv writes at most the buffer's length to it.
+            let len = unsafe { libc::recv(self.0.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len(), 0) };
+            let Ok(len) = usize::try_from(len) else { break };
+            pids.extend(exec_of(&buffer[..len]));
+        }
+        pids
+    }
+}
+
+fn listen_message() -> Vec<u8> {
+    let len = EVENT + 4;
+    let mut message = Vec::with_capacity(len);
+    // struct nlmsghdr: length, type NLMSG_DONE, flags, sequence, port.
+    message.extend((len as u32).to_ne_bytes());
+    message.extend((libc::NLMSG_DONE as u16).to_ne_bytes());
+    message.extend([0; 10]);
+    // struct cn_msg: idx, val, seq, ack, length, flags.
+    message.extend(CN_IDX_PROC.to_ne_bytes());
+    message.extend(1_u32.to_ne_bytes());
+    message.extend([0; 8]);
+    message.extend(4_u16.to_ne_bytes());
+    message.extend([0; 2]);
+    message.extend(PROC_CN_MCAST_LISTEN.to_ne_bytes());
+    message
+}
+
+/// The process of an exec event. struct proc_event: what, cpu, timestamp (8), then tid and process id.
+fn exec_of(message: &[u8]) -> Option<i32> {
+    let word = |at: usize| Some(u32::from_ne_bytes(message.get(at..at + 4)?.try_into().ok()?));
+    (word(EVENT)? == PROC_EVENT_EXEC).then(|| word(EVENT + 20).map(|pid| pid as i32))?
+}
