@@ -81,6 +81,10 @@ impl<'d> Files<'d> for Disk<'d> {
         Ok(bytes)
     }
 
+    fn keep(&self, bytes: Vec<u8>) -> &'d [u8] {
+        self.store.add(Contents::Read(bytes))
+    }
+
     fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
         path.canonicalize()
     }

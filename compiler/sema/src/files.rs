@@ -9,6 +9,9 @@ pub trait Files<'d> {
     /// The contents of a file.
     fn read(&self, path: &Path) -> io::Result<&'d [u8]>;
 
+    /// Keeps bytes that were made of a file's contents (inflated sections) for as long as those.
+    fn keep(&self, bytes: Vec<u8>) -> &'d [u8];
+
     /// The path with all symbolic links resolved; an error if there is no such file.
     fn canonicalize(&self, path: &Path) -> io::Result<PathBuf>;
 

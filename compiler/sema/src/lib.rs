@@ -4,5 +4,8 @@
 
 pub mod files;
 pub mod ir;
+pub mod list;
+pub mod modules;
+mod near;
 pub mod points;
 pub mod target_var;

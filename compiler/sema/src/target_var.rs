@@ -1,6 +1,16 @@
 //! Target variables: `$name->member[i]`, `@var`, `@cast` turned into register and memory reads. A [`Scope`] is what a
 //! derived probe knows of its place; lowering asks it and never sees DWARF.
 
+mod build;
+mod location;
+mod messages;
+mod pretty;
+mod psabi;
+mod scope;
+mod value;
+
+pub use scope::{CodeScope, Frame};
+
 use rstap_syntax::ast;
 use rstap_syntax::diagnostic::Diagnostic;
 use rstap_syntax::source::Span;

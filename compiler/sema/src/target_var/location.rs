@@ -1,0 +1,203 @@
+//! Places that the debug information names, as IR: expressions over registers and memory of the target.
+
+use rstap_abi::address::LinkAddr;
+use rstap_abi::context::{FS_BASE, register as dwarf};
+use rstap_debuginfo::{self as debuginfo, Kind, Module, Place};
+
+use super::build::{add, binary, compare, extend, load, number, register, select, unary};
+use crate::ir::{BinaryOp, CompareOp, Expr, SiteId, UnaryOp};
+
+/// Where a value is, in terms of IR.
+#[derive(Clone, Debug)]
+pub enum Spot {
+    /// At an address.
+    Memory(Expr),
+    /// In a register, by DWARF number.
+    Register(u16),
+    /// This is the value.
+    Value(Expr),
+    /// These are its bytes.
+    Bytes(Vec<u8>),
+    /// In several places.
+    Pieces(Vec<Part>),
+    /// Nowhere, for this reason.
+    Gone(String),
+}
+
+/// A part of a value in several places, first bits first.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// Its length.
+    pub bits: u64,
+    /// First bit of it in its place.
+    pub from: u64,
+    /// Its place.
+    pub spot: Spot,
+}
+
+/// What a location expression refers to besides registers and memory.
+pub struct Surroundings<'m, 'd> {
+    /// The file whose addresses it has.
+    pub module: &'m Module<'d>,
+    /// Run-time address minus address in the file, if that can be known here.
+    pub bias: Option<Expr>,
+    /// Whether the registers are those at the function's entry.
+    pub at_entry: bool,
+    /// Where memory reads fault.
+    pub site: SiteId,
+}
+
+/// The difference between run-time and file addresses where the instruction at `at` is about to run.
+pub fn bias_at(module: &Module<'_>, at: LinkAddr, site: SiteId) -> Expr {
+    match module.kind() {
+        Kind::Executable => number(0),
+        _ => add(register(dwarf::RIP), number(at.0.cast_signed().wrapping_neg()), site),
+    }
+}
+
+impl Surroundings<'_, '_> {
+    /// The place as IR; what can not be turned into code is `Gone`.
+    pub fn spot(&self, place: &Place) -> Spot {
+        match self.try_spot(place) {
+            Ok(spot) => spot,
+            Err(reason) => Spot::Gone(reason),
+        }
+    }
+
+    fn try_spot(&self, place: &Place) -> Result<Spot, String> {
+        Ok(match place {
+            Place::Memory(address) => Spot::Memory(self.expr(address)?),
+            Place::Register(number) => Spot::Register(*number),
+            Place::Value(value) => Spot::Value(self.expr(value)?),
+            Place::Constant(bytes) => Spot::Bytes(bytes.clone()),
+            Place::Pieces(pieces) => Spot::Pieces(
+                pieces
+                    .iter()
+                    .map(|piece| Part {
+                        bits: piece.bits,
+                        from: piece.bit_offset,
+                        spot: self.spot(&piece.place),
+                    })
+                    .collect(),
+            ),
+            Place::ImplicitPointer { .. } => {
+                Spot::Gone("it points to a variable that the compiler keeps in no memory".to_owned())
+            }
+            Place::OptimizedOut => Spot::Gone("the compiler has optimised it out here".to_owned()),
+        })
+    }
+
+    fn expr(&self, expr: &debuginfo::Expr) -> Result<Expr, String> {
+        use debuginfo::Expr as D;
+        Ok(match expr {
+            D::Register(number) => general_register(*number)?,
+            D::Constant(value) => number(*value),
+            D::Address(address) => self.address(*address)?,
+            D::ThreadLocal(offset) => self.thread_local(offset)?,
+            D::EntryValue(value) if self.at_entry => self.expr(value)?,
+            D::EntryValue(_) => {
+                return Err(
+                    "only its value at the function's entry is known, and that is gone here".to_owned()
+                );
+            }
+            D::Load { address, size } => load(self.expr(address)?, u64::from(*size), false, self.site),
+            D::Unary(op, value) => self.unary(*op, self.expr(value)?),
+            D::Binary(op, a, b) => self.binary(*op, self.expr(a)?, self.expr(b)?)?,
+            D::Extend { value, bits, signed } => {
+                extend(self.expr(value)?, u64::from(*bits), *signed, self.site)
+            }
+            D::Select { condition, then, otherwise } => {
+                select(self.expr(condition)?, self.expr(then)?, self.expr(otherwise)?)
+            }
+        })
+    }
+
+    fn address(&self, address: LinkAddr) -> Result<Expr, String> {
+        match &self.bias {
+            Some(bias) => Ok(add(bias.clone(), number(address.0.cast_signed()), self.site)),
+            None => Err("the address that its file is loaded at is not known here".to_owned()),
+        }
+    }
+
+    /// The block of an executable ends at the thread pointer (ELF Handling For Thread-Local Storage, variant II).
+    fn thread_local(&self, offset: &debuginfo::Expr) -> Result<Expr, String> {
+        let Some(tls) = self.module.tls().filter(|_| self.module.kind() != Kind::SharedObject) else {
+            return Err("thread-local variables of libraries are not supported yet".to_owned());
+        };
+        let block = tls.size.checked_next_multiple_of(tls.align.max(1)).unwrap_or(tls.size).cast_signed();
+        let offset = self.expr(offset)?;
+        Ok(add(register(FS_BASE), add(offset, number(block.wrapping_neg()), self.site), self.site))
+    }
+
+    fn unary(&self, op: debuginfo::UnaryOp, value: Expr) -> Expr {
+        match op {
+            debuginfo::UnaryOp::Neg => unary(UnaryOp::Negate, value),
+            debuginfo::UnaryOp::Not => unary(UnaryOp::Complement, value),
+            debuginfo::UnaryOp::Abs => {
+                let negative = compare(CompareOp::Lt, value.clone(), number(0));
+                select(negative, unary(UnaryOp::Negate, value.clone()), value)
+            }
+        }
+    }
+
+    fn binary(&self, op: debuginfo::BinaryOp, a: Expr, b: Expr) -> Result<Expr, String> {
+        use debuginfo::BinaryOp as D;
+        let site = self.site;
+        let signed = |op| Ok(compare(op, a.clone(), b.clone()));
+        // Flipping the sign bits makes an unsigned comparison of a signed one.
+        let flipped = |e: &Expr| binary(BinaryOp::Xor, e.clone(), number(i64::MIN), site);
+        let unsigned = |op| Ok(compare(op, flipped(&a), flipped(&b)));
+        match op {
+            D::Add => Ok(add(a, b, site)),
+            D::Sub => Ok(binary(BinaryOp::Sub, a, b, site)),
+            D::Mul => Ok(binary(BinaryOp::Mul, a, b, site)),
+            D::Div => Ok(binary(BinaryOp::Div, a, b, site)),
+            D::Rem => Ok(binary(BinaryOp::Mod, a, b, site)),
+            D::UDiv | D::URem => {
+                Err("its location divides unsigned numbers, which is not supported".to_owned())
+            }
+            D::And => Ok(binary(BinaryOp::And, a, b, site)),
+            D::Or => Ok(binary(BinaryOp::Or, a, b, site)),
+            D::Xor => Ok(binary(BinaryOp::Xor, a, b, site)),
+            D::Shl => Ok(self.shift(BinaryOp::ShiftLeft, a, b)),
+            D::Shr => Ok(self.shift(BinaryOp::UnsignedShiftRight, a, b)),
+            D::Sar => Ok(self.shift(BinaryOp::ShiftRight, a, b)),
+            D::Eq => signed(CompareOp::Eq),
+            D::Ne => signed(CompareOp::Ne),
+            D::Lt => signed(CompareOp::Lt),
+            D::Le => signed(CompareOp::Le),
+            D::Gt => signed(CompareOp::Gt),
+            D::Ge => signed(CompareOp::Ge),
+            D::ULt => unsigned(CompareOp::Lt),
+            D::ULe => unsigned(CompareOp::Le),
+            D::UGt => unsigned(CompareOp::Gt),
+            D::UGe => unsigned(CompareOp::Ge),
+        }
+    }
+
+    /// DWARF shifts everything out by 64 and more, the IR counts modulo 64.
+    fn shift(&self, op: BinaryOp, a: Expr, b: Expr) -> Expr {
+        let far = match op {
+            BinaryOp::ShiftRight => binary(op, a.clone(), number(63), self.site),
+            _ => number(0),
+        };
+        match super::build::constant(&b) {
+            Some(0..=63) => binary(op, a, b, self.site),
+            Some(_) => far,
+            None => {
+                let high = binary(BinaryOp::UnsignedShiftRight, b.clone(), number(6), self.site);
+                let near = compare(CompareOp::Eq, high, number(0));
+                select(near, binary(op, a, b, self.site), far)
+            }
+        }
+    }
+}
+
+/// A general register or rip; the others are not among the registers of a probe.
+pub fn general_register(number: u16) -> Result<Expr, String> {
+    match usize::from(number) {
+        index @ 0..=16 => Ok(register(index)),
+        other @ 17..=32 => Err(format!("it is in the register xmm{}, which cannot be read yet", other - 17)),
+        other => Err(format!("it is in a register (number {other} in DWARF) that cannot be read")),
+    }
+}

@@ -1,0 +1,288 @@
+//! Values as text: `$x$`, `$x$$` and the lists `$$vars`, `$$locals`, `$$parms`, `$$return`. What the text looks like
+//! is observed from SystemTap; that arrays of characters end with the array is not.
+
+use rstap_abi::builtins::Builtin;
+use rstap_abi::format::{UNSET, conversion, flag};
+use rstap_debuginfo::{Encoding, Member, RecordKind, Type, TypeId, VariableKind};
+use rstap_syntax::ast::TargetBase;
+use rstap_syntax::diagnostic::Diagnostic;
+
+use super::build::{call_string, compare, number, select, string, text};
+use super::scope::CodeScope;
+use super::value::Value;
+use super::{Request, messages};
+use crate::ir::{CompareOp, Directive, Expr, ExprKind, Format, SiteId};
+
+/// Bytes of a string that are looked at, if nothing says where it ends.
+const STRING_BYTES: i64 = 4096;
+
+/// Records nested deeper than this are shown as `{...}`.
+const MAX_DEPTH: u32 = 8;
+
+/// The text of a value, in the deep form for `$$`.
+pub fn value(value: &Value<'_>, deep: bool) -> Expr {
+    let mut out = Text::default();
+    Printer { deep, site: value.site }.top(value, &mut out);
+    out.finish(value.site)
+}
+
+/// The text of `$$vars` and its like; `None` if the expression is none of these.
+pub fn list(scope: &CodeScope<'_>, request: &Request<'_>) -> Option<Result<Expr, Box<Diagnostic>>> {
+    let TargetBase::Variable(name) = &request.target.base else { return None };
+    let wanted: fn(VariableKind) -> bool = match name.as_str() {
+        "$vars" => |_| true,
+        "$locals" => |kind| kind != VariableKind::Parameter,
+        "$parms" => |kind| kind == VariableKind::Parameter,
+        "$return" => |_| false,
+        _ => return None,
+    };
+    if !scope.has_function() {
+        return Some(Err(messages::no_variable(scope, name, request.span)));
+    }
+    let site = request.site;
+    let mut out = Text::default();
+    if name == "$return" {
+        if let Some(returned) = scope.returned(site) {
+            list_item("return", &returned, request, &mut out);
+        }
+        return Some(Ok(out.finish(site)));
+    }
+    let variables = scope.locals().iter().filter(|variable| wanted(variable.kind));
+    for variable in variables {
+        list_item(variable.name, &scope.value(variable, site), request, &mut out);
+    }
+    Some(Ok(out.finish(site)))
+}
+
+fn list_item(name: &str, value: &Value<'_>, request: &Request<'_>, out: &mut Text) {
+    let blank = if out.is_empty() { "" } else { " " };
+    out.literal(&format!("{blank}{name}="));
+    match request.target.pretty {
+        0 => plain(value, out),
+        pretty => Printer { deep: pretty > 1, site: value.site }.top(value, out),
+    }
+}
+
+/// A value in `$$vars`: as a number in hexadecimal.
+fn plain(value: &Value<'_>, out: &mut Text) {
+    match value.resolved().map(|(_, ty)| ty) {
+        Ok(Type::Record { .. }) => out.literal("{...}"),
+        Ok(Type::Array { .. }) => out.literal("[...]"),
+        Ok(_) => match value.read() {
+            Ok(read) => out.hex(read),
+            Err(_) => out.literal("?"),
+        },
+        Err(_) => out.literal("?"),
+    }
+}
+
+/// A format that is being put together.
+#[derive(Default)]
+struct Text {
+    directives: Vec<Directive>,
+    args: Vec<Expr>,
+}
+
+impl Text {
+    fn is_empty(&self) -> bool {
+        self.directives.is_empty()
+    }
+
+    fn literal(&mut self, text: &str) {
+        match self.directives.last_mut() {
+            Some(Directive::Literal(last)) => last.extend_from_slice(text.as_bytes()),
+            _ => self.directives.push(Directive::Literal(text.as_bytes().to_vec())),
+        }
+    }
+
+    fn convert(&mut self, conversion: u8, flags: u8, value: Expr) {
+        self.directives.push(Directive::Conversion { conversion, flags, width: UNSET, precision: UNSET });
+        self.args.push(value);
+    }
+
+    fn hex(&mut self, value: Expr) {
+        self.literal("0x");
+        self.convert(conversion::HEX, 0, value);
+    }
+
+    fn finish(self, site: SiteId) -> Expr {
+        match self.directives.as_slice() {
+            [] => text(""),
+            _ => string(ExprKind::Format(Format { directives: self.directives, args: self.args }, site)),
+        }
+    }
+}
+
+/// Puts values into a format.
+#[derive(Clone, Copy)]
+struct Printer {
+    deep: bool,
+    site: SiteId,
+}
+
+impl Printer {
+    /// The value that was asked for; pointers are followed.
+    fn top(self, value: &Value<'_>, out: &mut Text) {
+        let Ok((_, ty)) = value.resolved() else { return out.literal("?") };
+        match ty {
+            Type::Pointer { to, .. } => self.top_pointer(value, to, out),
+            Type::Reference { .. } => match value.clone().referred() {
+                Ok(referred) => self.inner(&referred, 0, true, out),
+                Err(_) => out.literal("?"),
+            },
+            _ => self.inner(value, 0, true, out),
+        }
+    }
+
+    fn top_pointer(self, value: &Value<'_>, to: TypeId, out: &mut Text) {
+        let Ok(pointer) = value.read() else { return out.literal("?") };
+        let module = value.binary.module();
+        let pointee = module.resolve_type(to).and_then(|id| module.type_of(id));
+        match pointee {
+            Ok(Type::Base { .. }) if is_character(value, to) => self.quoted(pointer, STRING_BYTES, out),
+            Ok(Type::Base { .. } | Type::Enum { .. }) => out.convert(conversion::UNSIGNED, 0, pointer),
+            Ok(Type::Function { .. }) => {
+                out.literal("<function>:");
+                out.hex(pointer);
+            }
+            Ok(Type::Record { .. }) => match value.clone().element(number(0)) {
+                Ok(record) => {
+                    let mut inside = Text::default();
+                    self.inner(&record, 0, true, &mut inside);
+                    let there = compare(CompareOp::Ne, pointer, number(0));
+                    let shown = select(there, inside.finish(self.site), text("ERROR"));
+                    out.convert(conversion::STRING, 0, shown);
+                }
+                Err(_) => out.hex(pointer),
+            },
+            _ => out.hex(pointer),
+        }
+    }
+
+    /// A value that is not followed; `open` says whether records and arrays are shown inside.
+    fn inner(self, value: &Value<'_>, depth: u32, open: bool, out: &mut Text) {
+        let Ok((id, ty)) = value.resolved() else { return out.literal("?") };
+        match ty {
+            Type::Record { .. } if !open || depth > MAX_DEPTH => out.literal("{...}"),
+            Type::Record { .. } => {
+                out.literal("{");
+                let mut first = true;
+                self.members(value, id, depth, &mut first, out);
+                out.literal("}");
+            }
+            Type::Array { .. } if !open || depth > MAX_DEPTH => out.literal("[...]"),
+            Type::Array { element, counts, .. } => self.array(value, element, &counts, depth, out),
+            Type::Base { encoding: Encoding::Float | Encoding::ComplexFloat, .. } => out.literal("?"),
+            Type::Pointer { to, .. } if is_character(value, to) => match value.read() {
+                Ok(pointer) => self.quoted(pointer, STRING_BYTES, out),
+                Err(_) => out.literal("?"),
+            },
+            Type::Pointer { .. } | Type::MemberPointer { .. } => self.number(value, None, out),
+            Type::Reference { .. } => match value.bits(value.from, 64, false) {
+                Ok(address) => out.hex(address),
+                Err(_) => out.literal("?"),
+            },
+            _ if is_character(value, value.ty) => match value.read() {
+                Ok(read) => {
+                    out.literal("'");
+                    out.convert(conversion::CHAR, flag::ALTERNATE, read);
+                    out.literal("'");
+                }
+                Err(_) => out.literal("?"),
+            },
+            Type::Base { encoding: Encoding::Signed, .. } | Type::Enum { signed: true, .. } => {
+                self.number(value, Some(conversion::SIGNED), out);
+            }
+            _ => self.number(value, Some(conversion::UNSIGNED), out),
+        }
+    }
+
+    fn number(self, value: &Value<'_>, form: Option<u8>, out: &mut Text) {
+        match (value.read(), form) {
+            (Ok(read), Some(form)) => out.convert(form, 0, read),
+            (Ok(read), None) => out.hex(read),
+            (Err(_), _) => out.literal("?"),
+        }
+    }
+
+    /// `.name=value` of a record's own members, then of its base classes.
+    fn members(self, record: &Value<'_>, id: TypeId, depth: u32, first: &mut bool, out: &mut Text) {
+        let Ok(Type::Record { members, .. }) = record.binary.module().type_of(id) else { return };
+        for member in members.iter().filter(|member| !member.base_class) {
+            if !std::mem::take(first) {
+                out.literal(", ");
+            }
+            self.member(record, member, depth, out);
+        }
+        for base in members.iter().filter(|member| member.base_class) {
+            if let Ok(part) = record.clone().part(base)
+                && let Ok((id, _)) = part.resolved()
+                && depth <= MAX_DEPTH
+            {
+                self.members(&part, id, depth + 1, first, out);
+            }
+        }
+    }
+
+    fn member(self, record: &Value<'_>, member: &Member<'_>, depth: u32, out: &mut Text) {
+        let part = record.clone().part(member);
+        match (member.name, part.as_ref().map(Value::resolved)) {
+            (Some(name), _) => out.literal(&format!(".{name}=")),
+            (None, Ok(Ok((_, Type::Record { kind: RecordKind::Union, .. })))) => out.literal("<union>="),
+            (None, _) => out.literal("<struct>="),
+        }
+        match part {
+            Ok(part) => self.inner(&part, depth + 1, self.deep, out),
+            Err(_) => out.literal("?"),
+        }
+    }
+
+    /// A string, or the first element.
+    fn array(self, array: &Value<'_>, element: TypeId, counts: &[Option<u64>], depth: u32, out: &mut Text) {
+        if is_character(array, element) && counts.len() == 1 {
+            let size = counts.first().copied().flatten().and_then(|count| i64::try_from(count).ok());
+            return match array.address() {
+                Ok(address) => self.quoted_array(address, size.unwrap_or(STRING_BYTES), out),
+                Err(_) => out.literal("?"),
+            };
+        }
+        if counts.contains(&Some(0)) && counts.len() > 1 {
+            return out.literal("[]");
+        }
+        out.literal("[");
+        match array.clone().element(number(0)) {
+            Ok(first) => self.inner(&first, depth + 1, self.deep, out),
+            Err(_) => out.literal("?"),
+        }
+        out.literal(", ...]");
+    }
+
+    /// The string at an address, in quotes; `0x0` at none.
+    fn quoted(self, address: Expr, bytes: i64, out: &mut Text) {
+        let there = compare(CompareOp::Ne, address.clone(), number(0));
+        out.convert(conversion::STRING, 0, select(there, self.quoted_text(address, bytes), text("0x0")));
+    }
+
+    fn quoted_array(self, address: Expr, bytes: i64, out: &mut Text) {
+        out.convert(conversion::STRING, 0, self.quoted_text(address, bytes));
+    }
+
+    fn quoted_text(self, address: Expr, bytes: i64) -> Expr {
+        let read = call_string(Builtin::user_string, vec![address, number(bytes)], self.site);
+        call_string(Builtin::string_quoted, vec![read], self.site)
+    }
+}
+
+/// Whether a type is a character of one byte, signed or not.
+fn is_character(value: &Value<'_>, ty: TypeId) -> bool {
+    let module = value.binary.module();
+    let resolved = module.resolve_type(ty).and_then(|id| module.type_of(id));
+    matches!(
+        resolved,
+        Ok(Type::Base {
+            encoding: Encoding::SignedChar | Encoding::UnsignedChar | Encoding::Utf,
+            size: 1,
+            ..
+        })
+    )
+}

@@ -1,0 +1,436 @@
+//! What a probe on code knows of its place: the variables of the function it is in. Debug information is read when
+//! a variable is asked for, not before.
+
+use std::cell::OnceCell;
+use std::path::Path;
+use std::rc::Rc;
+
+use rstap_abi::address::LinkAddr;
+use rstap_abi::context::register as dwarf;
+use rstap_debuginfo::{DieRef, Place, TypeId, Variable, VariableKind};
+use rstap_syntax::ast::{Access, AccessKind, Target, TargetBase};
+use rstap_syntax::diagnostic::Diagnostic;
+use rstap_syntax::source::Span;
+
+use super::build::{add, load, multiply, number, register};
+use super::location::{Spot, Surroundings, bias_at};
+use super::value::Value;
+use super::{Request, Scope, Use, messages, pretty, psabi};
+use crate::ir::{Expr, SiteId};
+use crate::modules::{Binary, Modules};
+
+/// The state that a probe finds its function in.
+#[derive(Clone, Copy, Debug)]
+pub enum Frame {
+    /// The instruction `at` is about to run.
+    Inside {
+        /// The function or inlined instance, if there is debug information.
+        die: Option<DieRef>,
+        /// The function's first instruction, if it is not an inlined one.
+        entry: Option<LinkAddr>,
+        /// The probed instruction.
+        at: LinkAddr,
+    },
+    /// The function has returned; saved values are from its first instruction.
+    Return {
+        /// The function, if there is debug information.
+        die: Option<DieRef>,
+        /// Its first instruction.
+        entry: LinkAddr,
+        /// Where its parameters are in their places: `entry` in optimised code.
+        body: LinkAddr,
+        /// The type of what it returns.
+        result: TypeId,
+    },
+}
+
+impl Frame {
+    fn die(&self) -> Option<DieRef> {
+        match self {
+            Frame::Inside { die, .. } | Frame::Return { die, .. } => *die,
+        }
+    }
+
+    /// The instruction at which variables are read.
+    fn pc(&self) -> LinkAddr {
+        match self {
+            Frame::Inside { at, .. } => *at,
+            Frame::Return { entry, .. } => *entry,
+        }
+    }
+
+    fn is_return(&self) -> bool {
+        matches!(self, Frame::Return { .. })
+    }
+
+    /// Whether variables are read at the function's first instruction.
+    fn at_entry(&self) -> bool {
+        match self {
+            Frame::Inside { entry, at, .. } => *entry == Some(*at),
+            Frame::Return { .. } => true,
+        }
+    }
+}
+
+/// [`Scope`] of a probe on code.
+pub struct CodeScope<'d> {
+    modules: Rc<Modules<'d>>,
+    binary: Rc<Binary<'d>>,
+    program: Rc<Binary<'d>>,
+    frame: Frame,
+    variables: OnceCell<Vec<Variable<'d>>>,
+}
+
+type Result<T> = std::result::Result<T, Box<Diagnostic>>;
+
+impl<'d> CodeScope<'d> {
+    /// The scope of a place in `binary`, which is `program` or one of its libraries.
+    pub fn new(
+        modules: Rc<Modules<'d>>,
+        binary: Rc<Binary<'d>>,
+        program: Rc<Binary<'d>>,
+        frame: Frame,
+    ) -> Self {
+        CodeScope { modules, binary, program, frame, variables: OnceCell::new() }
+    }
+
+    /// The file it is in.
+    pub fn binary(&self) -> &Binary<'d> {
+        &self.binary
+    }
+
+    /// The instruction at which variables are read.
+    pub fn pc(&self) -> LinkAddr {
+        self.frame.pc()
+    }
+
+    /// Whether there is debug information of the function.
+    pub fn has_function(&self) -> bool {
+        self.frame.die().is_some()
+    }
+
+    /// Parameters and locals as `$$vars` and -L order them: those of inner blocks, parameters, other locals. Of
+    /// variables of one name the innermost counts.
+    pub fn locals(&self) -> &[Variable<'d>] {
+        self.variables.get_or_init(|| {
+            let Some(die) = self.frame.die() else { return Vec::new() };
+            // In a return probe at -O0 the blocks of the body are not entered yet, those of the function are.
+            let mut all = self.binary.module().scope(die, self.visible_at()).unwrap_or_default();
+            let mut seen = std::collections::HashSet::new();
+            all.retain(|variable| seen.insert(variable.name));
+            let order =
+                |variable: &Variable<'_>| (variable.depth == 0, variable.kind != VariableKind::Parameter);
+            all.sort_by_key(|variable| match order(variable) {
+                (true, local) => (1, u32::from(local)),
+                (false, _) => (0, u32::MAX - variable.depth),
+            });
+            all
+        })
+    }
+
+    fn visible_at(&self) -> LinkAddr {
+        match self.frame {
+            Frame::Inside { at, .. } => at,
+            Frame::Return { body, .. } => body,
+        }
+    }
+
+    /// The variable that `$name` means.
+    pub fn find(&self, name: &str) -> Option<Variable<'d>> {
+        let local = self.locals().iter().find(|variable| variable.name == name).cloned();
+        local.or_else(|| {
+            let globals = self.binary.module().unit_globals(self.frame.die()?).ok()?;
+            globals.into_iter().find(|variable| variable.name == name)
+        })
+    }
+
+    /// Whether the variable has a place here.
+    pub fn is_available(&self, variable: &Variable<'d>) -> bool {
+        let place = self.binary.module().place(variable, self.pc());
+        place.is_ok_and(|place| place != Place::OptimizedOut)
+    }
+
+    /// A variable as a value.
+    pub fn value(&self, variable: &Variable<'d>, site: SiteId) -> Value<'d> {
+        let spot = self.spot(variable, site);
+        self.typed(spot, variable.ty, site)
+    }
+
+    fn typed(&self, spot: Spot, ty: TypeId, site: SiteId) -> Value<'d> {
+        Value { binary: Rc::clone(&self.binary), spot, from: 0, field: None, ty, site }
+    }
+
+    fn spot(&self, variable: &Variable<'d>, site: SiteId) -> Spot {
+        let module = self.binary.module();
+        if let Frame::Return { entry, body, result, .. } = self.frame
+            && variable.kind == VariableKind::Parameter
+            && entry != body
+        {
+            // Not yet stored where the debug information says.
+            let mut parameters = self.locals().iter().filter(|other| other.kind == VariableKind::Parameter);
+            if let Some(index) = parameters.clone().position(|other| other.die == variable.die) {
+                let types: Vec<TypeId> = parameters.by_ref().map(|other| other.ty).collect();
+                return psabi::parameter(module, result, &types, index, site);
+            }
+        }
+        match module.place(variable, self.pc()) {
+            Ok(place) => self.surroundings(Some(bias_at(module, self.pc(), site)), site).spot(&place),
+            Err(error) => Spot::Gone(error.to_string()),
+        }
+    }
+
+    fn surroundings(&self, bias: Option<Expr>, site: SiteId) -> Surroundings<'_, 'd> {
+        Surroundings { module: self.binary.module(), bias, at_entry: self.frame.at_entry(), site }
+    }
+
+    /// `$return`, if the function returns anything.
+    pub fn returned(&self, site: SiteId) -> Option<Value<'d>> {
+        let Frame::Return { die: Some(_), result, .. } = self.frame else { return None };
+        let spot = psabi::returned(self.binary.module(), result)?;
+        Some(self.typed(spot, result, site))
+    }
+
+    fn base(&self, request: &Request<'_>) -> Result<Value<'d>> {
+        match &request.target.base {
+            TargetBase::Variable(name) => self.variable(name, request),
+            TargetBase::Cast(_, type_name, module) => self.cast(type_name, module.as_deref(), request),
+            TargetBase::Var(name, module) => self.global(name, module.as_deref(), request),
+            TargetBase::Value(_) => {
+                let message = "the type of this value is not known; write @cast(value, \"type\")->member";
+                Err(Box::new(Diagnostic::error(message).at(request.span, "")))
+            }
+        }
+    }
+
+    fn variable(&self, name: &str, request: &Request<'_>) -> Result<Value<'d>> {
+        if name == "return" && self.frame.is_return() && self.has_function() {
+            let returned = self.returned(request.site);
+            return returned.ok_or_else(|| messages::returns_nothing(request.span));
+        }
+        match self.find(name) {
+            Some(variable) => Ok(self.value(&variable, request.site)),
+            None => Err(messages::no_variable(self, name, request.span)),
+        }
+    }
+
+    fn cast(&self, type_name: &[u8], module: Option<&[u8]>, request: &Request<'_>) -> Result<Value<'d>> {
+        let type_name = String::from_utf8_lossy(type_name);
+        let binaries = self.named_modules(module, request.span)?;
+        for binary in &binaries {
+            if let Ok(Some(ty)) = binary.module().find_type(&type_name) {
+                let address = request.base.clone().unwrap_or_else(|| number(0));
+                let spot = Spot::Memory(address);
+                let (binary, site) = (Rc::clone(binary), request.site);
+                return Ok(Value { binary, spot, from: 0, field: None, ty, site });
+            }
+        }
+        Err(messages::no_type(&type_name, &binaries, request.span))
+    }
+
+    fn global(&self, written: &[u8], module: Option<&[u8]>, request: &Request<'_>) -> Result<Value<'d>> {
+        let written = String::from_utf8_lossy(written);
+        let (name, file) = match written.split_once('@') {
+            Some((name, file)) => (name, Some(file)),
+            None => (&*written, None),
+        };
+        let binaries = self.named_modules(module, request.span)?;
+        for binary in &binaries {
+            if let Some(variable) = self.find_global(binary, name, file) {
+                return self.global_value(binary, &variable, request);
+            }
+        }
+        Err(messages::no_global(&written, &binaries, request.span))
+    }
+
+    /// The global of this name: one of the probed unit rather than one of another file.
+    fn find_global(&self, binary: &Rc<Binary<'d>>, name: &str, file: Option<&str>) -> Option<Variable<'d>> {
+        let own_file = Rc::ptr_eq(binary, &self.binary) && file.is_none();
+        let own = || binary.module().unit_globals(self.frame.die().filter(|_| own_file)?).ok();
+        let own = own().and_then(|all| all.into_iter().find(|variable| variable.name == name));
+        own.or_else(|| binary.module().globals(name, file).ok()?.into_iter().next())
+    }
+
+    fn global_value(
+        &self,
+        binary: &Rc<Binary<'d>>,
+        variable: &Variable<'d>,
+        request: &Request<'_>,
+    ) -> Result<Value<'d>> {
+        let module = binary.module();
+        let site = request.site;
+        let fixed = module.kind() == rstap_debuginfo::Kind::Executable;
+        let bias = match self.frame {
+            _ if fixed => Some(number(0)),
+            _ if !Rc::ptr_eq(binary, &self.binary) => None,
+            Frame::Inside { at, .. } => Some(bias_at(module, at, site)),
+            Frame::Return { .. } => request.bias.clone(),
+        };
+        let place = module.place(variable, self.pc());
+        let surroundings = Surroundings { module, bias, at_entry: self.frame.at_entry(), site };
+        let spot = match place {
+            Ok(place) => surroundings.spot(&place),
+            Err(error) => Spot::Gone(error.to_string()),
+        };
+        Ok(Value { binary: Rc::clone(binary), spot, from: 0, field: None, ty: variable.ty, site })
+    }
+
+    /// The files that a module argument names, `:` between several; without one the probed file.
+    fn named_modules(&self, module: Option<&[u8]>, span: Span) -> Result<Vec<Rc<Binary<'d>>>> {
+        let Some(text) = module else { return Ok(vec![Rc::clone(&self.binary)]) };
+        let text = String::from_utf8_lossy(text);
+        let mut found = Vec::new();
+        let mut first_error = None;
+        for name in text.split(':').filter(|name| !name.is_empty()) {
+            match self.named_module(name, span) {
+                Ok(binaries) => found.extend(binaries),
+                Err(error) => {
+                    first_error.get_or_insert(error);
+                }
+            }
+        }
+        match first_error {
+            Some(error) if found.is_empty() => Err(error),
+            _ => Ok(found),
+        }
+    }
+
+    fn named_module(&self, name: &str, span: Span) -> Result<Vec<Rc<Binary<'d>>>> {
+        use crate::points::process::{library, program};
+        if name.starts_with('<') || name == "kernel" {
+            let message = format!("types of \"{name}\" are not supported; name a program or library");
+            return Err(Box::new(Diagnostic::error(message).at(span, "")));
+        }
+        let as_program = program::find(&**self.modules.files(), name, span);
+        let opened = as_program.and_then(|paths| {
+            let open = |path: &std::path::PathBuf| self.modules.open(Path::new(path));
+            paths.iter().map(|path| open(path).map_err(|error| program::cannot_open(&error, span))).collect()
+        });
+        opened.or_else(|error| {
+            let libraries = library::find(&self.modules, &self.program, None, name, span);
+            libraries.map_err(|_| error)
+        })
+    }
+
+    /// Follows `->member` and `[index]`.
+    fn follow(&self, base: Value<'d>, request: &Request<'_>) -> Result<Value<'d>> {
+        let mut value = base;
+        let mut indexes = request.indexes.iter();
+        let mut steps = request.target.access.as_slice();
+        while let Some((step, rest)) = steps.split_first() {
+            let failed =
+                |error| messages::cannot_access(self, request.target, error, step.span, request.span);
+            steps = rest;
+            value = match &step.kind {
+                AccessKind::Member(name) => value.member(name).map_err(failed)?,
+                AccessKind::Index(_) => {
+                    let first = indexes.next().cloned().unwrap_or_else(|| number(0));
+                    let more = dimensions_after_first(&value, rest);
+                    let mut flat = first;
+                    for count in &more {
+                        let next = indexes.next().cloned().unwrap_or_else(|| number(0));
+                        flat = add(multiply(flat, *count, request.site), next, request.site);
+                    }
+                    steps = rest.get(more.len()..).unwrap_or_default();
+                    value.element(flat).map_err(failed)?
+                }
+            };
+        }
+        Ok(value)
+    }
+
+    /// `$arg1` … and `$return` of a function without debug information, by the calling convention.
+    fn by_convention(&self, request: &Request<'_>) -> Option<Expr> {
+        let TargetBase::Variable(name) = &request.target.base else { return None };
+        let plain =
+            request.target.access.is_empty() && request.target.pretty == 0 && request.usage == Use::Read;
+        if self.has_function() || !plain {
+            return None;
+        }
+        if name == "return" {
+            return self.frame.is_return().then(|| register(dwarf::RAX));
+        }
+        let index: usize = name.strip_prefix("arg")?.parse().ok()?;
+        if !self.frame.at_entry() || !(1..=64).contains(&index) {
+            return None;
+        }
+        Some(match psabi::ARGUMENTS.get(index - 1) {
+            Some(argument) => register(*argument),
+            None => {
+                let offset = 8 * (index - psabi::ARGUMENTS.len());
+                let offset = number(i64::try_from(offset).unwrap_or_default());
+                load(add(register(dwarf::RSP), offset, request.site), 8, false, request.site)
+            }
+        })
+    }
+}
+
+/// Of an array with several dimensions that is indexed in all of them: the counts of all but the first.
+fn dimensions_after_first(value: &Value<'_>, following: &[Access]) -> Vec<i64> {
+    let Ok((_, rstap_debuginfo::Type::Array { counts, .. })) = value.resolved() else { return Vec::new() };
+    let indexed = following.iter().take_while(|step| matches!(step.kind, AccessKind::Index(_))).count();
+    let inner = counts.get(1..).unwrap_or_default();
+    let known: Option<Vec<i64>> =
+        inner.iter().map(|count| count.and_then(|count| i64::try_from(count).ok())).collect();
+    known.filter(|inner| indexed >= inner.len()).unwrap_or_default()
+}
+
+impl Scope for CodeScope<'_> {
+    fn resolve(&self, request: Request<'_>) -> Result<Expr> {
+        if let Some(value) = self.by_convention(&request) {
+            return Ok(value);
+        }
+        if let Some(list) = pretty::list(self, &request) {
+            return list;
+        }
+        let base = self.base(&request)?;
+        let value = self.follow(base, &request)?;
+        let failed = |error| messages::cannot_use(self, request.target, error, request.span);
+        if request.target.pretty > 0 {
+            return Ok(pretty::value(&value, request.target.pretty > 1));
+        }
+        match request.usage {
+            Use::Read => value.read(),
+            Use::Address => value.address(),
+            Use::Write(ref new) => value.write(new.clone()),
+        }
+        .map_err(failed)
+    }
+
+    fn at_entry(&self, target: &Target) -> bool {
+        match &target.base {
+            TargetBase::Variable(name) => {
+                self.frame.is_return() && !matches!(name.as_str(), "return" | "$return")
+            }
+            _ => false,
+        }
+    }
+
+    fn load_bias(&self, target: &Target) -> Option<Expr> {
+        let module = self.binary.module();
+        let moves = module.kind() != rstap_debuginfo::Kind::Executable;
+        let wanted = self.frame.is_return() && moves && matches!(target.base, TargetBase::Var(..));
+        wanted.then(|| bias_at(module, self.pc(), SiteId(0)))
+    }
+
+    fn is_defined(&self, target: &Target) -> bool {
+        let indexes = target.access.iter().filter(|step| matches!(step.kind, AccessKind::Index(_)));
+        self.resolve(Request {
+            target,
+            base: Some(number(0)),
+            indexes: indexes.map(|_| number(0)).collect(),
+            usage: Use::Read,
+            bias: Some(number(0)),
+            site: SiteId(0),
+            span: Span::default(),
+        })
+        .is_ok()
+    }
+
+    fn variables(&self) -> Vec<(String, String)> {
+        let module = self.binary.module();
+        let name = |ty| module.type_name(ty);
+        let returned = self.returned(SiteId(0)).map(|value| ("return".to_owned(), value.type_name()));
+        let shown = self.locals().iter().filter(|variable| self.is_available(variable));
+        returned.into_iter().chain(shown.map(|v| (v.name.to_owned(), name(v.ty)))).collect()
+    }
+}

@@ -1,0 +1,382 @@
+//! Values with a type: how members and elements are reached, and how a value becomes a number or is written.
+
+use std::rc::Rc;
+
+use rstap_abi::builtins::Builtin;
+use rstap_debuginfo::{Encoding, Member, Module, Type, TypeId};
+
+use super::build::{add, binary, call, compare, extend, load, multiply, number, select, sequence, shift};
+use super::location::{Part, Spot, general_register};
+use crate::ir::{BinaryOp, CompareOp, Expr, SiteId};
+use crate::modules::Binary;
+
+/// A value of the target: where it is and what it is.
+#[derive(Clone)]
+pub struct Value<'d> {
+    /// The file whose debug information has the type.
+    pub binary: Rc<Binary<'d>>,
+    /// Where it, or what it is a part of, is.
+    pub spot: Spot,
+    /// Bits from the start of `spot`.
+    pub from: u64,
+    /// How many bits of it are used, for a bit-field.
+    pub field: Option<u64>,
+    /// Its type.
+    pub ty: TypeId,
+    /// Where memory reads fault.
+    pub site: SiteId,
+}
+
+/// Why a value can not be had; the words of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ValueError {
+    /// The type does not allow it.
+    Type(String),
+    /// There is no such member: its name, the type, the members that there are.
+    NoMember(String, String, Vec<String>),
+    /// It is a record, where a number is wanted; the text of a member that could be meant.
+    Record(String),
+    /// It is nowhere, or nowhere that can be read.
+    Unavailable(String),
+}
+
+type Result<T> = std::result::Result<T, ValueError>;
+
+impl<'d> Value<'d> {
+    fn module(&self) -> &Module<'d> {
+        self.binary.module()
+    }
+
+    /// The type without typedefs and qualifiers.
+    pub fn resolved(&self) -> Result<(TypeId, Type<'d>)> {
+        let module = self.module();
+        let broken = |error: rstap_debuginfo::DwarfError| {
+            ValueError::Type(format!("its type cannot be read: {error}"))
+        };
+        let id = module.resolve_type(self.ty).map_err(broken)?;
+        Ok((id, module.type_of(id).map_err(broken)?))
+    }
+
+    /// The name of the type.
+    pub fn type_name(&self) -> String {
+        self.module().type_name(self.ty)
+    }
+
+    /// The value that a C++ reference refers to; itself if it is none.
+    pub fn referred(self) -> Result<Value<'d>> {
+        match self.resolved()?.1 {
+            Type::Reference { to, .. } => self.pointee(to),
+            _ => Ok(self),
+        }
+    }
+
+    fn pointee(self, to: TypeId) -> Result<Value<'d>> {
+        let address = self.bits(self.from, 64, false)?;
+        Ok(Value { spot: Spot::Memory(address), from: 0, field: None, ty: to, ..self })
+    }
+
+    /// `->name`: through a pointer if it is one.
+    pub fn member(self, name: &str) -> Result<Value<'d>> {
+        let invalid = |value: &Value<'_>| {
+            ValueError::Type(format!("invalid access '->{name}' vs. {}", value.type_name()))
+        };
+        let value = self.referred()?;
+        let (id, ty) = value.resolved()?;
+        let (record, id) = match ty {
+            Type::Pointer { to, .. } => {
+                let pointee = value.clone().pointee(to)?.referred()?;
+                let (id, ty) = pointee.resolved()?;
+                if !matches!(ty, Type::Record { .. }) {
+                    return Err(invalid(&value));
+                }
+                (pointee, id)
+            }
+            Type::Record { .. } => (value, id),
+            _ => return Err(invalid(&value)),
+        };
+        let path = record.module().find_member(id, name).ok().flatten();
+        let Some(path) = path else {
+            return Err(ValueError::NoMember(name.to_owned(), record.type_name(), record.member_names(id)));
+        };
+        path.iter().try_fold(record, |value, member| value.part(member))
+    }
+
+    /// A member of a record that is known to have it.
+    pub fn part(self, member: &Member<'_>) -> Result<Value<'d>> {
+        if member.computed {
+            let reason = "it is in a virtual base class, whose place only the program knows";
+            return Err(ValueError::Unavailable(reason.to_owned()));
+        }
+        let from = self.from + member.offset * 8 + member.bits.map_or(0, |bits| u64::from(bits.start));
+        let field = member.bits.map(|bits| u64::from(bits.len));
+        Ok(Value { from, field, ty: member.ty, ..self })
+    }
+
+    fn member_names(&self, record: TypeId) -> Vec<String> {
+        let mut names = Vec::new();
+        let mut pending = vec![record];
+        while let Some(id) = pending.pop() {
+            let Ok(Type::Record { members, .. }) = self.module().type_of(id) else { continue };
+            for member in members {
+                match member.name {
+                    Some(name) => names.push(name.to_owned()),
+                    None if names.len() < 1000 => {
+                        pending.extend(self.module().resolve_type(member.ty));
+                    }
+                    None => {}
+                }
+            }
+        }
+        names
+    }
+
+    /// `[index]`: of an array, or of what a pointer points to.
+    pub fn element(self, index: Expr) -> Result<Value<'d>> {
+        let value = self.referred()?;
+        let site = value.site;
+        let (element, base) = match value.resolved()?.1 {
+            // The first index of an array with more dimensions is a flat one, as in SystemTap.
+            Type::Array { element, .. } => (element, value.clone()),
+            Type::Pointer { to, .. } => (to, value.clone().pointee(to)?),
+            _ => {
+                return Err(ValueError::Type(format!("invalid access '[…]' vs. {}", value.type_name())));
+            }
+        };
+        let Some(size) = value.module().size_of(element).filter(|&size| size > 0) else {
+            return Err(ValueError::Type(format!("invalid access '[…]' vs '{}'", value.type_name())));
+        };
+        let step = i64::try_from(size).unwrap_or(i64::MAX);
+        match (&base.spot, super::build::constant(&index)) {
+            (Spot::Memory(address), _) => {
+                let start = add(address.clone(), number((base.from / 8).cast_signed()), site);
+                let address = add(start, multiply(index, step, site), site);
+                Ok(Value { spot: Spot::Memory(address), from: 0, field: None, ty: element, ..base })
+            }
+            (_, Some(index @ 0..)) => {
+                let from = base.from + index.cast_unsigned().saturating_mul(size).saturating_mul(8);
+                Ok(Value { from, field: None, ty: element, ..base })
+            }
+            _ => {
+                let reason = "it is not in memory, so its elements can be reached by a constant index only";
+                Err(ValueError::Unavailable(reason.to_owned()))
+            }
+        }
+    }
+
+    /// `&…`
+    pub fn address(&self) -> Result<Expr> {
+        if self.field.is_some() {
+            return Err(ValueError::Type("a bit-field has no address".to_owned()));
+        }
+        match &self.spot {
+            Spot::Memory(address) => {
+                Ok(add(address.clone(), number((self.from / 8).cast_signed()), self.site))
+            }
+            Spot::Gone(reason) => Err(ValueError::Unavailable(reason.clone())),
+            _ => Err(ValueError::Unavailable("it is in a register here, so it has no address".to_owned())),
+        }
+    }
+
+    /// The value as a number: an array's is its address, that of a floating-point number the bits of a double.
+    pub fn read(&self) -> Result<Expr> {
+        let (_, ty) = self.resolved()?;
+        let signed = match &ty {
+            Type::Base { encoding: Encoding::Float, size, .. } => return self.read_float(*size),
+            Type::Base { encoding: Encoding::ComplexFloat, .. } => {
+                return Err(ValueError::Unavailable("complex numbers cannot be read".to_owned()));
+            }
+            Type::Base { encoding: Encoding::Signed | Encoding::SignedChar, .. } => true,
+            Type::Enum { signed, .. } => *signed,
+            Type::Array { .. } => return self.address(),
+            Type::Record { members, .. } => {
+                let first = members.iter().find_map(|member| member.name).unwrap_or("member");
+                return Err(ValueError::Record(format!("->{first}")));
+            }
+            Type::Reference { .. } => return self.clone().referred()?.read(),
+            Type::Function { .. } => return self.address(),
+            Type::Void => return Err(ValueError::Type("a void value cannot be read".to_owned())),
+            _ => false,
+        };
+        let bits = self.width(&ty)?;
+        self.bits(self.from, bits, signed)
+    }
+
+    fn width(&self, ty: &Type<'_>) -> Result<u64> {
+        if let Some(bits) = self.field {
+            return Ok(bits.min(64));
+        }
+        let size = match ty {
+            Type::Base { size, .. } | Type::Enum { size, .. } | Type::Pointer { size, .. } => *size,
+            Type::MemberPointer { size, .. } | Type::Reference { size, .. } => *size,
+            _ => 8,
+        };
+        // Of a longer integer these are the low bits.
+        if size == 0 {
+            Err(ValueError::Type(format!("{} has no size", self.type_name())))
+        } else {
+            Ok(size.min(8) * 8)
+        }
+    }
+
+    fn read_float(&self, size: u64) -> Result<Expr> {
+        match size {
+            8 => self.bits(self.from, 64, false),
+            4 => Ok(double_of_float(&self.bits(self.from, 32, false)?, self.site)),
+            _ => Err(ValueError::Unavailable(format!("{} cannot be read", self.type_name()))),
+        }
+    }
+
+    /// At most 64 bits, extended.
+    pub fn bits(&self, from: u64, count: u64, signed: bool) -> Result<Expr> {
+        bits_of(&self.spot, from, count, signed, self.site)
+    }
+
+    /// Stores a number; the value of the expression is that number.
+    pub fn write(&self, value: Expr) -> Result<Expr> {
+        let (_, ty) = self.resolved()?;
+        match &ty {
+            Type::Array { .. } => return Err(ValueError::Type("cannot write to array address".to_owned())),
+            Type::Record { .. } => return Err(ValueError::Record("->member".to_owned())),
+            Type::Reference { .. } => return self.clone().referred()?.write(value),
+            Type::Base { encoding: Encoding::Float | Encoding::ComplexFloat, size, .. } if *size != 8 => {
+                return Err(ValueError::Type(format!("cannot write to {}", self.type_name())));
+            }
+            _ => {}
+        }
+        let bits = self.width(&ty)?;
+        let store = match &self.spot {
+            Spot::Memory(address) => self.store_memory(address, bits, value.clone()),
+            Spot::Register(number) => self.store_register(*number, bits, value.clone())?,
+            Spot::Gone(reason) => return Err(ValueError::Unavailable(reason.clone())),
+            _ => {
+                let reason = "it is not in one place of its own here, so it cannot be written";
+                return Err(ValueError::Unavailable(reason.to_owned()));
+            }
+        };
+        Ok(sequence(store, value))
+    }
+
+    fn store_memory(&self, base: &Expr, bits: u64, value: Expr) -> Expr {
+        let site = self.site;
+        let address = add(base.clone(), number((self.from / 8).cast_signed()), site);
+        let shift_bits = self.from % 8;
+        let size = (shift_bits + bits).div_ceil(8).next_power_of_two().min(8);
+        let value = match self.field {
+            None => value,
+            Some(_) => {
+                let old = load(address.clone(), size, false, site);
+                replace_bits(old, shift_bits, bits, value, site)
+            }
+        };
+        call(Builtin::write_memory, vec![address, number(size.cast_signed()), value], site)
+    }
+
+    fn store_register(&self, register: u16, bits: u64, value: Expr) -> Result<Expr> {
+        let old = general_register(register).map_err(ValueError::Unavailable)?;
+        let value = replace_bits(old, self.from, bits, value, self.site);
+        Ok(call(Builtin::write_register, vec![number(register.into()), value], self.site))
+    }
+}
+
+/// `old` with `bits` bits from `from` replaced by the low ones of `value`.
+fn replace_bits(old: Expr, from: u64, bits: u64, value: Expr, site: SiteId) -> Expr {
+    if bits >= 64 {
+        return value;
+    }
+    let mask = (1i64 << bits).wrapping_sub(1) << from;
+    let kept = binary(BinaryOp::And, old, number(!mask), site);
+    let placed = binary(BinaryOp::And, shift(BinaryOp::ShiftLeft, value, from, site), number(mask), site);
+    binary(BinaryOp::Or, kept, placed, site)
+}
+
+fn bits_of(spot: &Spot, from: u64, count: u64, signed: bool, site: SiteId) -> Result<Expr> {
+    match spot {
+        Spot::Memory(address) => Ok(bits_in_memory(address, from, count, signed, site)),
+        Spot::Register(number) => {
+            let register = general_register(*number).map_err(ValueError::Unavailable)?;
+            bits_in_value(register, from, count, signed, site)
+        }
+        Spot::Value(value) => bits_in_value(value.clone(), from, count, signed, site),
+        Spot::Bytes(bytes) => Ok(bits_in_bytes(bytes, from, count, signed)),
+        Spot::Pieces(parts) => bits_in_pieces(parts, from, count, signed, site),
+        Spot::Gone(reason) => Err(ValueError::Unavailable(reason.clone())),
+    }
+}
+
+fn bits_in_memory(address: &Expr, from: u64, count: u64, signed: bool, site: SiteId) -> Expr {
+    let address = add(address.clone(), number((from / 8).cast_signed()), site);
+    let low = from % 8;
+    if low == 0 && count.is_multiple_of(8) {
+        return load(address, count / 8, signed, site);
+    }
+    let bytes = (low + count).div_ceil(8);
+    let value = match bytes {
+        // A bit-field over nine bytes.
+        9 => {
+            let high = load(add(address.clone(), number(8), site), 1, false, site);
+            let high = shift(BinaryOp::ShiftLeft, high, 64 - low, site);
+            let low_part = load(address, 8, false, site);
+            let low_part = shift(BinaryOp::UnsignedShiftRight, low_part, low, site);
+            binary(BinaryOp::Or, low_part, high, site)
+        }
+        _ => shift(BinaryOp::UnsignedShiftRight, load(address, bytes, false, site), low, site),
+    };
+    extend(value, count, signed, site)
+}
+
+fn bits_in_value(value: Expr, from: u64, count: u64, signed: bool, site: SiteId) -> Result<Expr> {
+    if from >= 64 {
+        return Err(ValueError::Unavailable("only a part of it is in a register".to_owned()));
+    }
+    Ok(extend(shift(BinaryOp::UnsignedShiftRight, value, from, site), count, signed, site))
+}
+
+fn bits_in_bytes(bytes: &[u8], from: u64, count: u64, signed: bool) -> Expr {
+    let bit = |index: u64| {
+        let byte = usize::try_from(index / 8).ok().and_then(|index| bytes.get(index)).copied();
+        (byte.unwrap_or(0) >> (index % 8)) & 1
+    };
+    let value = (0..count.min(64)).fold(0u64, |value, index| value | (u64::from(bit(from + index)) << index));
+    let value = value.cast_signed();
+    match count {
+        1..64 if signed => number((value << (64 - count)) >> (64 - count)),
+        _ => number(value),
+    }
+}
+
+fn bits_in_pieces(parts: &[Part], from: u64, count: u64, signed: bool, site: SiteId) -> Result<Expr> {
+    let mut value: Option<Expr> = None;
+    let (mut start, mut got) = (0, 0);
+    for part in parts {
+        let end = start + part.bits;
+        let first = from + got;
+        if got < count && first >= start && first < end {
+            let wanted = (count - got).min(end - first);
+            let bits = bits_of(&part.spot, part.from + (first - start), wanted, false, site)?;
+            let placed = shift(BinaryOp::ShiftLeft, bits, got, site);
+            value = Some(match value {
+                Some(low) => binary(BinaryOp::Or, low, placed, site),
+                None => placed,
+            });
+            got += wanted;
+        }
+        start = end;
+    }
+    match value {
+        Some(value) if got == count => Ok(extend(value, count, signed, site)),
+        _ => Err(ValueError::Unavailable("only a part of it is kept anywhere here".to_owned())),
+    }
+}
+
+/// The bits of the double that is equal to a float, from the float's (IEEE 754); denormal floats become 0.
+fn double_of_float(float: &Expr, site: SiteId) -> Expr {
+    let masked = |mask: i64| binary(BinaryOp::And, float.clone(), number(mask), site);
+    let sign = shift(BinaryOp::ShiftLeft, masked(0x8000_0000), 32, site);
+    let rest = shift(BinaryOp::ShiftLeft, masked(0x7fff_ffff), 29, site);
+    let rebias = |exponent: i64| add(rest.clone(), number(exponent << 52), site);
+    let exponent = masked(0x7f80_0000);
+    let infinite = compare(CompareOp::Eq, exponent.clone(), number(0x7f80_0000));
+    // The exponents' biases differ by 1023 - 127; that of infinity is all ones in both.
+    let finite = select(compare(CompareOp::Eq, exponent, number(0)), number(0), rebias(1023 - 127));
+    binary(BinaryOp::Or, sign, select(infinite, rebias(2047 - 255), finite), site)
+}
