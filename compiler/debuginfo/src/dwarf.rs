@@ -423,15 +423,22 @@ const MAX_RANGES: usize = 1 << 16;
 
 /// The ranges of a DW_AT_ranges attribute, without empty ones.
 pub(crate) fn ranges_value<'d>(dwarf: &Dwarf<'d>, unit: &Unit<'d>, value: Value<'d>) -> Vec<(u64, u64)> {
+    match dwarf.attr_ranges_offset(unit, value) {
+        Ok(Some(offset)) => ranges_at(dwarf, unit, offset.0),
+        _ => Vec::new(),
+    }
+}
+
+/// The ranges of a range list, without empty ones.
+pub(crate) fn ranges_at<'d>(dwarf: &Dwarf<'d>, unit: &Unit<'d>, offset: usize) -> Vec<(u64, u64)> {
     let mut ranges = Vec::new();
-    if let Ok(Some(mut list)) = dwarf.attr_ranges(unit, value) {
-        while let Ok(Some(range)) = list.next() {
-            if range.begin < range.end {
-                ranges.push((range.begin, range.end));
-            }
-            if ranges.len() == MAX_RANGES {
-                break;
-            }
+    let Ok(mut list) = dwarf.ranges(unit, gimli::RangeListsOffset(offset)) else { return ranges };
+    while let Ok(Some(range)) = list.next() {
+        if range.begin < range.end {
+            ranges.push((range.begin, range.end));
+        }
+        if ranges.len() == MAX_RANGES {
+            break;
         }
     }
     ranges

@@ -10,14 +10,15 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use rstap_abi::address::LinkAddr;
 
-use crate::dwarf::{DebugData, DieRef, ranges_value};
+use crate::dwarf::{DebugData, DieRef, ranges_at};
 use crate::elf::{Elf, Symbol};
 use crate::lines;
 use crate::names::{demangle, without_clone_suffix};
 use crate::pattern::{Glob, Pattern, split_path};
 
 pub(crate) use prologue::probe_address;
-pub(crate) use scan::{Code, Inlined, Origin, Subprogram, UnitFunctions, resolve_origin};
+pub(crate) use scan::UnitFunctions;
+use scan::{Code, Subprogram};
 
 /// Addresses from `start` up to, not including, `end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -133,7 +134,6 @@ impl<'m, 'd> Functions<'m, 'd> {
     fn matches_of_unit(&self, index: u32, pattern: &Pattern) -> UnitMatches<'d> {
         let mut matches = UnitMatches::default();
         let Some(unit) = self.of_unit(index) else { return matches };
-        let Ok(gimli_unit) = self.data.unit(index) else { return matches };
         let files = pattern.file.as_ref().map(|file| lines::matching_files(self.data, index, file));
         // Index of the match whose root is at this offset of this unit.
         let mut by_root: HashMap<usize, usize> = HashMap::new();
@@ -147,33 +147,23 @@ impl<'m, 'd> Functions<'m, 'd> {
             matches.functions.push(found);
         }
         self.drop_abstract_doubles(&mut matches.functions, &mut by_root);
-        let slot_dwarf = self.data.slot(index).map(|slot| self.data.dwarf_of(slot));
-        let Ok(dwarf) = slot_dwarf else { return matches };
         for inlined in &unit.inlined {
-            let target = match inlined.origin {
-                Origin::None => continue,
-                Origin::Here(offset) => match by_root.get(&offset) {
-                    Some(&at) => Ok(at),
-                    None => continue,
-                },
-                Origin::Elsewhere(_) => match resolve_origin(self.data, index, inlined.origin) {
-                    Some(root) => Err(root),
-                    None => continue,
-                },
-            };
+            let Some(root) = inlined.origin.die() else { continue };
+            let target = if root.unit == index { by_root.get(&root.offset).copied() } else { None };
+            if root.unit == index && target.is_none() {
+                continue;
+            }
             let first = match inlined.code {
+                _ if inlined.entry != 0 => Some(inlined.entry),
                 Code::None => None,
                 Code::Contiguous { low, .. } => Some(low),
-                Code::List(value) => ranges_value(dwarf, gimli_unit, value).first().map(|r| r.0),
+                Code::List(_) => self.code_of(index, inlined.code).first().map(|r| r.start.0),
             };
-            let Some(entry) = inlined.entry.or(first).map(LinkAddr).filter(|&e| self.elf.is_executable(e))
-            else {
-                continue;
-            };
+            let Some(entry) = first.map(LinkAddr).filter(|&e| self.elf.is_executable(e)) else { continue };
             let inline = Inline { entry, die: DieRef { unit: index, offset: inlined.offset } };
             match target {
-                Ok(at) => matches.functions[at].function.inlines.push(inline),
-                Err(root) => matches.foreign.push((root, inline)),
+                Some(at) => matches.functions[at].function.inlines.push(inline),
+                None => matches.foreign.push((root, inline)),
             }
         }
         matches
@@ -239,12 +229,12 @@ impl<'m, 'd> Functions<'m, 'd> {
     }
 
     /// Ranges of code in executable segments: the linker leaves entries of discarded functions at address 0.
-    fn code_of(&self, unit: u32, code: Code<'d>) -> Vec<Range> {
+    fn code_of(&self, unit: u32, code: Code) -> Vec<Range> {
         let ranges = match code {
             Code::None => return Vec::new(),
             Code::Contiguous { low, high } => vec![(low, high)],
-            Code::List(value) => match (self.data.unit(unit), self.data.slot(unit)) {
-                (Ok(parsed), Ok(slot)) => ranges_value(self.data.dwarf_of(slot), parsed, value),
+            Code::List(offset) => match (self.data.unit(unit), self.data.slot(unit)) {
+                (Ok(parsed), Ok(slot)) => ranges_at(self.data.dwarf_of(slot), parsed, offset),
                 _ => return Vec::new(),
             },
         };
@@ -274,9 +264,9 @@ impl<'m, 'd> Functions<'m, 'd> {
             if source.decl_line == 0 {
                 source.decl_line = entry.decl_line;
             }
-            let abstract_origin = resolve_origin(self.data, unit, entry.abstract_origin);
+            let abstract_origin = entry.abstract_origin.die();
             source.root = abstract_origin.unwrap_or(source.root);
-            let next = abstract_origin.or_else(|| resolve_origin(self.data, unit, entry.specification));
+            let next = abstract_origin.or_else(|| entry.specification.die());
             let next =
                 next.and_then(|die| Some((die.unit, *self.of_unit(die.unit)?.subprogram_at(die.offset)?)));
             match next {
@@ -417,25 +407,12 @@ impl<'m, 'd> Functions<'m, 'd> {
         })
     }
 
-    fn contains(&self, unit: u32, code: Code<'d>, address: LinkAddr) -> bool {
+    fn contains(&self, unit: u32, code: Code, address: LinkAddr) -> bool {
         match code {
             Code::None => false,
             Code::Contiguous { low, high } => (low..high).contains(&address.0),
             Code::List(_) => self.code_of(unit, code).iter().any(|r| r.contains(address)),
         }
-    }
-
-    /// Inlined instances of a unit whose code contains `address`, innermost last.
-    pub fn inlined_at(&self, unit: u32, address: LinkAddr) -> Vec<&'m Inlined<'d>> {
-        let Some(functions) = self.of_unit(unit) else { return Vec::new() };
-        functions.inlined.iter().filter(|i| self.contains(unit, i.code, address)).collect()
-    }
-
-    /// The name of an inlined instance's function.
-    pub fn name_of_inlined(&self, unit: u32, inlined: &Inlined<'d>) -> Option<&'d str> {
-        let origin = resolve_origin(self.data, unit, inlined.origin)?;
-        let subprogram = *self.of_unit(origin.unit)?.subprogram_at(origin.offset)?;
-        self.describe(origin.unit, &subprogram).name
     }
 }
 

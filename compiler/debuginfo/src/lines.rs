@@ -157,7 +157,11 @@ fn compose<'d>(
 ) -> Option<Arc<str>> {
     let text = |value: Value<'d>| crate::dwarf::string_value(dwarf, unit, value);
     let name = text(file.path_name())?;
-    let directory = file.directory(header).and_then(text).unwrap_or_default();
+    // From version 5 on, directory 0 is the compilation directory itself.
+    let directory = match (header.version(), file.directory_index()) {
+        (5.., 0) => "",
+        _ => file.directory(header).and_then(text).unwrap_or_default(),
+    };
     let compiled_in = unit.comp_dir.and_then(|d| std::str::from_utf8(d.slice()).ok()).unwrap_or_default();
     Some(join(&join(compiled_in, directory), name).into())
 }
@@ -245,33 +249,39 @@ impl<'d> Instance<'_, 'd> {
             Some(glob) => matching_files(self.data, self.die.unit, glob),
             None => Vec::new(),
         };
-        let own_file = |row: &Row| match (self.file, &self.function.decl_file) {
+        let own_file = |row: &&Row| match (self.file, &self.function.decl_file) {
             (Some(_), _) => files.get(row.file as usize).copied().unwrap_or(false),
             (None, own) => file_name(self.data, self.die.unit, row.file.into()) == *own,
         };
-        let mut done = Vec::new();
         let mut ranges = self.data.die(self.die)?.ranges();
         ranges.sort_unstable();
-        for (start, end) in ranges {
-            for row in rows_in(self.data, self.die.unit, start, end) {
-                if row.end_sequence || !row.is_stmt || row.line == 0 || !own_file(row) {
-                    continue;
-                }
-                seen.push(Seen { function_line: self.function.decl_line, line: row.line });
-                if !self.wanted(lines, row.line) || done.contains(&row.line) {
-                    continue;
-                }
-                done.push(row.line);
-                let Some(file) = file_name(self.data, self.die.unit, row.file.into()) else { continue };
-                found.push(Statement {
-                    address: LinkAddr(row.address),
-                    file,
-                    line: row.line,
-                    function: self.function.name.clone(),
-                    die: self.die,
-                });
-            }
+        let rows = ranges.iter().flat_map(|&(start, end)| rows_in(self.data, self.die.unit, start, end));
+        let rows = rows.filter(|row| !row.end_sequence && row.line != 0 && own_file(row));
+        // The first instruction of a statement may have been moved out of an inlined instance; what is left of the
+        // statement in it counts then.
+        let inlined = self.function.die != Some(self.die);
+        let (mut statements, rest): (Vec<&Row>, Vec<&Row>) = rows.partition(|row| row.is_stmt);
+        if inlined {
+            statements.extend(rest);
         }
+        let mut done = Vec::new();
+        let first = found.len();
+        for row in statements {
+            seen.push(Seen { function_line: self.function.decl_line, line: row.line });
+            if !self.wanted(lines, row.line) || done.contains(&row.line) {
+                continue;
+            }
+            done.push(row.line);
+            let Some(file) = file_name(self.data, self.die.unit, row.file.into()) else { continue };
+            found.push(Statement {
+                address: LinkAddr(row.address),
+                file,
+                line: row.line,
+                function: self.function.name.clone(),
+                die: self.die,
+            });
+        }
+        found[first..].sort_by_key(|statement| statement.address);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! One pass over a unit's entries that notes its functions and inlined instances and skips all else. This is where
 //! the time of a listing goes, so attributes are read raw and nothing is allocated per entry.
 
-use gimli::{AttributeValue, UnitOffset};
+use gimli::AttributeValue;
 
 use crate::dwarf::{DebugData, DieRef, Dwarf, Slice, Unit, Value, string_value};
 
@@ -14,20 +14,40 @@ pub(crate) struct ScopeName<'d> {
 
 /// Where code is, not yet looked up in the range lists.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Code<'d> {
+pub(crate) enum Code {
     None,
-    Contiguous { low: u64, high: u64 },
-    List(Value<'d>),
+    Contiguous {
+        low: u64,
+        high: u64,
+    },
+    /// Offset in .debug_ranges or .debug_rnglists.
+    List(usize),
 }
 
-/// A reference to another entry.
+/// A reference to another entry, kept small because there are hundreds of thousands in a large program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Origin<'d> {
-    None,
-    /// In the same unit.
-    Here(usize),
-    /// Anywhere else.
-    Elsewhere(Value<'d>),
+pub(crate) struct Origin {
+    unit: u32,
+    offset: u32,
+}
+
+impl Origin {
+    const NONE: Origin = Origin { unit: u32::MAX, offset: 0 };
+
+    fn new<'d>(data: &DebugData<'d>, unit: u32, value: Value<'d>) -> Self {
+        let die = match value {
+            AttributeValue::UnitRef(offset) => Some(DieRef { unit, offset: offset.0 }),
+            other => data.reference(unit, other),
+        };
+        // Units of 4 GB and more are not followed into.
+        let compact = die.and_then(|d| Some(Origin { unit: d.unit, offset: u32::try_from(d.offset).ok()? }));
+        compact.unwrap_or(Origin::NONE)
+    }
+
+    /// The entry.
+    pub fn die(self) -> Option<DieRef> {
+        (self != Origin::NONE).then_some(DieRef { unit: self.unit, offset: self.offset as usize })
+    }
 }
 
 /// A DW_TAG_subprogram.
@@ -37,9 +57,9 @@ pub(crate) struct Subprogram<'d> {
     pub name: Option<&'d str>,
     pub linkage_name: Option<&'d str>,
     pub scope: Option<u32>,
-    pub code: Code<'d>,
-    pub abstract_origin: Origin<'d>,
-    pub specification: Origin<'d>,
+    pub code: Code,
+    pub abstract_origin: Origin,
+    pub specification: Origin,
     pub decl_file: Option<u32>,
     pub decl_line: u32,
     pub external: bool,
@@ -50,11 +70,12 @@ pub(crate) struct Subprogram<'d> {
 
 /// A DW_TAG_inlined_subroutine.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Inlined<'d> {
+pub(crate) struct Inlined {
     pub offset: usize,
-    pub origin: Origin<'d>,
-    pub code: Code<'d>,
-    pub entry: Option<u64>,
+    pub origin: Origin,
+    pub code: Code,
+    /// DW_AT_entry_pc, 0 if there is none.
+    pub entry: u64,
     /// Index of the subprogram whose code it is part of.
     pub owner: u32,
 }
@@ -63,7 +84,7 @@ pub(crate) struct Inlined<'d> {
 #[derive(Debug, Default)]
 pub(crate) struct UnitFunctions<'d> {
     pub subprograms: Vec<Subprogram<'d>>,
-    pub inlined: Vec<Inlined<'d>>,
+    pub inlined: Vec<Inlined>,
     pub scopes: Vec<ScopeName<'d>>,
 }
 
@@ -75,7 +96,7 @@ impl<'d> UnitFunctions<'d> {
     }
 
     /// The inlined instance at an offset.
-    pub fn inlined_at(&self, offset: usize) -> Option<&Inlined<'d>> {
+    pub fn inlined_at(&self, offset: usize) -> Option<&Inlined> {
         let index = self.inlined.binary_search_by_key(&offset, |s| s.offset).ok()?;
         Some(&self.inlined[index])
     }
@@ -85,7 +106,7 @@ impl<'d> UnitFunctions<'d> {
 pub(crate) fn scan_unit<'d>(data: &DebugData<'d>, index: u32) -> UnitFunctions<'d> {
     let mut found = UnitFunctions::default();
     if let (Ok(unit), Ok(slot)) = (data.unit(index), data.slot(index)) {
-        let scanner = Scanner { dwarf: data.dwarf_of(slot), unit, open: Vec::new() };
+        let scanner = Scanner { data, index, dwarf: data.dwarf_of(slot), unit, open: Vec::new() };
         // An error ends the scan of this unit only; the rest of the module can still be used.
         let _ = scanner.run(&mut found);
     }
@@ -93,6 +114,8 @@ pub(crate) fn scan_unit<'d>(data: &DebugData<'d>, index: u32) -> UnitFunctions<'
 }
 
 struct Scanner<'m, 'd> {
+    data: &'m DebugData<'d>,
+    index: u32,
     dwarf: &'m Dwarf<'d>,
     unit: &'m Unit<'d>,
     /// Entries whose children are being read.
@@ -183,8 +206,8 @@ impl<'m, 'd> Scanner<'m, 'd> {
             linkage_name: None,
             scope: None,
             code: Code::None,
-            abstract_origin: Origin::None,
-            specification: Origin::None,
+            abstract_origin: Origin::NONE,
+            specification: Origin::NONE,
             decl_file: None,
             decl_line: 0,
             external: false,
@@ -200,8 +223,8 @@ impl<'m, 'd> Scanner<'m, 'd> {
                 gimli::DW_AT_linkage_name | gimli::DW_AT_MIPS_linkage_name => {
                     subprogram.linkage_name = string_value(self.dwarf, self.unit, value);
                 }
-                gimli::DW_AT_abstract_origin => subprogram.abstract_origin = origin(value),
-                gimli::DW_AT_specification => subprogram.specification = origin(value),
+                gimli::DW_AT_abstract_origin => subprogram.abstract_origin = self.origin(value),
+                gimli::DW_AT_specification => subprogram.specification = self.origin(value),
                 gimli::DW_AT_decl_file => {
                     subprogram.decl_file = match value {
                         AttributeValue::FileIndex(index) => u32::try_from(index).ok(),
@@ -229,13 +252,13 @@ impl<'m, 'd> Scanner<'m, 'd> {
         raw: &mut gimli::EntriesRaw<'_, Slice<'d>>,
         abbreviation: &gimli::Abbreviation,
         offset: usize,
-    ) -> Result<Inlined<'d>, gimli::Error> {
-        let mut found = Origin::None;
+    ) -> Result<Inlined, gimli::Error> {
+        let mut found = Origin::NONE;
         let mut code = CodeAttributes::default();
         for &spec in abbreviation.attributes() {
             let value = raw.read_attribute_inline(spec)?.value();
             match spec.name() {
-                gimli::DW_AT_abstract_origin => found = origin(value),
+                gimli::DW_AT_abstract_origin => found = self.origin(value),
                 name => self.note_code(&mut code, name, value),
             }
         }
@@ -243,16 +266,23 @@ impl<'m, 'd> Scanner<'m, 'd> {
             Some(distance) => code.low.and_then(|low| low.checked_add(distance)),
             None => code.entry,
         };
-        Ok(Inlined { offset, origin: found, entry, code: code.finish(), owner: u32::MAX })
+        Ok(Inlined { offset, origin: found, entry: entry.unwrap_or(0), code: code.finish(), owner: u32::MAX })
     }
 
-    fn note_code(&self, code: &mut CodeAttributes<'d>, name: gimli::DwAt, value: Value<'d>) {
+    fn origin(&self, value: Value<'d>) -> Origin {
+        Origin::new(self.data, self.index, value)
+    }
+
+    fn note_code(&self, code: &mut CodeAttributes, name: gimli::DwAt, value: Value<'d>) {
         let address = || self.dwarf.attr_address(self.unit, value).ok().flatten();
         match (name, value) {
             (gimli::DW_AT_low_pc, _) => code.low = address(),
             (gimli::DW_AT_high_pc, AttributeValue::Udata(size)) => code.size = Some(size),
             (gimli::DW_AT_high_pc, _) => code.high = address(),
-            (gimli::DW_AT_ranges, _) => code.list = Some(value),
+            (gimli::DW_AT_ranges, _) => {
+                let offset = self.dwarf.attr_ranges_offset(self.unit, value);
+                code.list = offset.ok().flatten().map(|offset| offset.0);
+            }
             // DWARF 5, 2.18: a constant is relative to the base address.
             (gimli::DW_AT_entry_pc, AttributeValue::Udata(distance)) => code.entry_offset = Some(distance),
             (gimli::DW_AT_entry_pc, _) => code.entry = address(),
@@ -262,17 +292,17 @@ impl<'m, 'd> Scanner<'m, 'd> {
 }
 
 #[derive(Default)]
-struct CodeAttributes<'d> {
+struct CodeAttributes {
     low: Option<u64>,
     high: Option<u64>,
     size: Option<u64>,
-    list: Option<Value<'d>>,
+    list: Option<usize>,
     entry: Option<u64>,
     entry_offset: Option<u64>,
 }
 
-impl<'d> CodeAttributes<'d> {
-    fn finish(self) -> Code<'d> {
+impl CodeAttributes {
+    fn finish(self) -> Code {
         if let Some(list) = self.list {
             return Code::List(list);
         }
@@ -281,13 +311,6 @@ impl<'d> CodeAttributes<'d> {
             (Some(low), Some(high)) if low < high => Code::Contiguous { low, high },
             _ => Code::None,
         }
-    }
-}
-
-fn origin(value: Value<'_>) -> Origin<'_> {
-    match value {
-        AttributeValue::UnitRef(UnitOffset(offset)) => Origin::Here(offset),
-        other => Origin::Elsewhere(other),
     }
 }
 
@@ -330,7 +353,7 @@ fn look_for_function(data: &DebugData<'_>, index: u32, name: &[u8]) -> Result<bo
                 // The name is in a class, or in another unit (link-time optimisation).
                 gimli::DW_AT_specification if is_function => return Ok(true),
                 gimli::DW_AT_abstract_origin
-                    if is_function && matches!(origin(value), Origin::Elsewhere(_)) =>
+                    if is_function && !matches!(value, AttributeValue::UnitRef(_)) =>
                 {
                     return Ok(true);
                 }
@@ -367,13 +390,4 @@ fn has_text<'d>(dwarf: &Dwarf<'d>, unit: &Unit<'d>, value: Value<'d>, text: &[u8
         _ => return string_value(dwarf, unit, value).is_some_and(|s| s.as_bytes() == text),
     };
     section.is_some_and(|s| s.starts_with(text) && s.get(text.len()) == Some(&0))
-}
-
-/// The unit and offset of an origin.
-pub(crate) fn resolve_origin<'d>(data: &DebugData<'d>, unit: u32, origin: Origin<'d>) -> Option<DieRef> {
-    match origin {
-        Origin::None => None,
-        Origin::Here(offset) => Some(DieRef { unit, offset }),
-        Origin::Elsewhere(value) => data.reference(unit, value),
-    }
 }
