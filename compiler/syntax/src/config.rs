@@ -13,7 +13,7 @@ pub struct ParseConfig {
     pub macros: Arc<MacroLibrary>,
     /// The text belongs to the library: embedded code is taken as the name of a builtin.
     pub library: bool,
-    /// `guru_mode`: `-g` was given.
+    /// `guru_mode`: `-g` was given. Embedded code then passes here and is left to pass 2.
     pub guru: bool,
     /// `systemtap_privilege`: `stapusr`, `stapsys` or `stapdev`.
     pub privilege: String,

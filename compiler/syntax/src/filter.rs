@@ -37,8 +37,10 @@ enum Before {
     Callable,
     /// A complete statement without operand: `break`.
     Statement,
-    /// `)` of an `if`, `while`, `for` or `foreach`, or `else`: a statement must follow.
+    /// `)` of an `if`, `while`, `for` or `foreach`: a statement must follow.
     Head,
+    /// `else`: a statement must follow, and an `if` nests no deeper than the one before.
+    Else,
     /// A keyword whose parentheses are a head.
     HeadKeyword,
     /// `for`.
@@ -78,6 +80,8 @@ struct Open {
     bracket: Bracket,
     span: Span,
     seq: u32,
+    /// See [`Loc::group`].
+    group: u32,
     /// Operators and statements that may lie inside each other in this bracket.
     depth: u32,
 }
@@ -100,6 +104,8 @@ pub struct Filter<'a, I: Iterator<Item = Token<'a>>> {
     lookahead: Option<Token<'a>>,
     open: Vec<Open>,
     total_depth: u32,
+    /// Braces that a declaration cut off; a stray `}` later is theirs.
+    orphans: Vec<u32>,
     before: Before,
     points: Points,
     seq: u32,
@@ -118,6 +124,7 @@ impl<'a, I: Iterator<Item = Token<'a>>> Filter<'a, I> {
             lookahead,
             open: Vec::new(),
             total_depth: 0,
+            orphans: Vec::new(),
             before: Before::Other,
             points: Points::Outside,
             seq: 0,
@@ -148,10 +155,14 @@ impl<'a, I: Iterator<Item = Token<'a>>> Filter<'a, I> {
         self.points != Points::Outside && matches!(self.innermost(), None | Some(Bracket::Alternatives))
     }
 
+    /// A place with its number in the stream and the brackets around it.
+    fn numbered(&self, loc: Loc) -> Loc {
+        Loc { seq: self.seq, group: self.open.last().map_or(0, |open| open.group), ..loc }
+    }
+
     /// Translates one token, possibly with those that follow it.
     fn translate(&mut self, token: Token<'a>) -> (Loc, Tok, Loc) {
-        let mut loc = token.loc;
-        loc.seq = self.seq;
+        let loc = self.numbered(token.loc);
         let mut end = loc;
         let tok = match token.kind {
             _ if self.in_points() => self.point_token(token, &mut end),
@@ -208,7 +219,12 @@ impl<'a, I: Iterator<Item = Token<'a>>> Filter<'a, I> {
     }
 
     fn push(&mut self, bracket: Bracket, loc: Loc) {
-        self.open.push(Open { bracket, span: loc.span, seq: loc.seq, depth: 0 });
+        let group = match bracket {
+            Bracket::Brace | Bracket::Angle | Bracket::Alternatives => 0,
+            _ if loc.group == 0 => loc.seq,
+            _ => loc.group,
+        };
+        self.open.push(Open { bracket, span: loc.span, seq: loc.seq, group, depth: 0 });
         self.total_depth += 1;
         self.check_depth(loc);
         self.before = Before::Other;
@@ -223,7 +239,14 @@ impl<'a, I: Iterator<Item = Token<'a>>> Filter<'a, I> {
     /// Closes the innermost bracket of a kind; those inside it were not closed. A closing bracket without
     /// opening one changes nothing.
     fn close(&mut self, loc: Loc, wanted: &[Bracket]) -> Option<Bracket> {
-        let at = self.open.iter().rposition(|open| wanted.contains(&open.bracket))?;
+        let Some(at) = self.open.iter().rposition(|open| wanted.contains(&open.bracket)) else {
+            if wanted.contains(&Bracket::Brace)
+                && let Some(orphan) = self.orphans.pop()
+            {
+                self.report.closers.borrow_mut().push((loc.seq, orphan));
+            }
+            return None;
+        };
         while self.open.len() > at + 1 {
             self.pop_unclosed(loc);
         }
@@ -239,12 +262,23 @@ impl<'a, I: Iterator<Item = Token<'a>>> Filter<'a, I> {
         }
     }
 
+    /// No statement can stand in parentheses, so those were not closed.
+    fn close_parens(&mut self, loc: Loc) {
+        while let Some(Bracket::Paren | Bracket::HeadParen | Bracket::ForParen | Bracket::Square) =
+            self.innermost()
+        {
+            self.pop_unclosed(loc);
+        }
+    }
+
     /// A declaration starts, or the text ends: nothing can be open.
     fn unwind(&mut self, loc: Loc) {
+        self.orphans = self.open.iter().filter(|o| o.bracket == Bracket::Brace).map(|o| o.seq).collect();
         while !self.open.is_empty() {
             self.pop_unclosed(loc);
         }
         self.total_depth = 0;
+        self.report.foreign_keyword.set(None);
         self.points = Points::Outside;
         self.before = Before::Other;
     }
@@ -259,14 +293,14 @@ impl<'a, I: Iterator<Item = Token<'a>>> Filter<'a, I> {
 
     fn word(&mut self, token: Token<'a>, loc: Loc) -> Tok {
         match keyword(token.text) {
-            Some(Tok::Return) => self.return_keyword(),
+            Some(Tok::Return) => self.return_keyword(loc),
             Some(tok) => self.keyword(tok, loc),
             None => self.name(token, loc),
         }
     }
 
-    fn return_keyword(&mut self) -> Tok {
-        self.reset_depth_unless_head();
+    fn return_keyword(&mut self, loc: Loc) -> Tok {
+        self.start_statement(loc);
         let bare = match self.peek() {
             None | Some(Raw::Semicolon | Raw::RBrace) => true,
             Some(Raw::Greater) => self.innermost() == Some(Bracket::Angle),
@@ -278,8 +312,9 @@ impl<'a, I: Iterator<Item = Token<'a>>> Filter<'a, I> {
     }
 
     /// A statement directly after a head lies inside it; any other starts anew.
-    fn reset_depth_unless_head(&mut self) {
-        if self.before != Before::Head {
+    fn start_statement(&mut self, loc: Loc) {
+        self.close_parens(loc);
+        if !matches!(self.before, Before::Head | Before::Else) {
             self.reset_depth();
         }
     }
@@ -294,22 +329,24 @@ impl<'a, I: Iterator<Item = Token<'a>>> Filter<'a, I> {
                 return tok;
             }
             Tok::If | Tok::While | Tok::For | Tok::Foreach => {
-                self.reset_depth_unless_head();
-                self.deepen(loc);
+                self.start_statement(loc);
+                if self.before != Before::Else {
+                    self.deepen(loc);
+                }
                 self.before = if tok == Tok::For { Before::ForKeyword } else { Before::HeadKeyword };
             }
             Tok::ElseKw => {
                 self.deepen(loc);
-                self.before = Before::Head;
+                self.before = Before::Else;
             }
             Tok::Catch => self.before = Before::HeadKeyword,
             Tok::In => self.before = Before::In,
             Tok::Next | Tok::Break | Tok::Continue => {
-                self.reset_depth_unless_head();
+                self.start_statement(loc);
                 self.before = Before::Statement;
             }
             Tok::Try | Tok::Delete => {
-                self.reset_depth_unless_head();
+                self.start_statement(loc);
                 self.before = Before::Other;
             }
             _ => self.before = Before::Other,
@@ -349,7 +386,7 @@ impl<'a, I: Iterator<Item = Token<'a>>> Filter<'a, I> {
         while let Some(Raw::String | Raw::ArgText | Raw::ArgCountText) = self.peek() {
             if let Some(next) = self.advance() {
                 value.extend(self.string_bytes(next));
-                *end = Loc { seq: self.seq, ..next.loc };
+                *end = self.numbered(next.loc);
             }
         }
         self.operand(Tok::String(value))
@@ -435,7 +472,7 @@ impl<'a, I: Iterator<Item = Token<'a>>> Filter<'a, I> {
         let after_operand = matches!(self.before, Before::Operand | Before::Callable);
         match token.kind {
             Raw::LBrace => {
-                self.reset_depth_unless_head();
+                self.start_statement(loc);
                 self.push(Bracket::Brace, loc);
                 Tok::LBrace
             }
@@ -463,7 +500,7 @@ impl<'a, I: Iterator<Item = Token<'a>>> Filter<'a, I> {
                 self.before = Before::Operand;
                 Tok::RBracket
             }
-            Raw::Semicolon => self.semicolon(after_operand),
+            Raw::Semicolon => self.semicolon(after_operand, loc),
             Raw::Comma => {
                 self.reset_depth();
                 self.before = Before::Other;
@@ -512,9 +549,12 @@ impl<'a, I: Iterator<Item = Token<'a>>> Filter<'a, I> {
         tok
     }
 
-    fn semicolon(&mut self, after_operand: bool) -> Tok {
+    fn semicolon(&mut self, after_operand: bool, loc: Loc) -> Tok {
         let ends_statement = after_operand || self.before == Before::Statement;
         let in_for = self.innermost() == Some(Bracket::ForParen);
+        if !in_for {
+            self.close_parens(loc);
+        }
         // What an `else` may still hang on keeps its depth.
         if !matches!(self.peek_text(), "else") {
             self.reset_depth();
@@ -548,8 +588,7 @@ impl<'a, I: Iterator<Item = Token<'a>>> Filter<'a, I> {
     // Probe points.
 
     fn point_token(&mut self, token: Token<'a>, end: &mut Loc) -> Tok {
-        let mut loc = token.loc;
-        loc.seq = self.seq;
+        let loc = self.numbered(token.loc);
         let expected = self.points == Points::Component;
         match token.kind {
             Raw::Word if !expected && starts_declaration(token.text) => self.word(token, loc),
@@ -617,7 +656,7 @@ impl<'a, I: Iterator<Item = Token<'a>>> Filter<'a, I> {
             && next.loc.span.start == end.span.end
         {
             name.push_str(next.text);
-            *end = Loc { seq: self.seq, ..next.loc };
+            *end = self.numbered(next.loc);
             self.advance();
         }
         name
@@ -640,7 +679,8 @@ impl<'a, I: Iterator<Item = Token<'a>>> Iterator for Filter<'a, I> {
         let Some(token) = self.advance() else {
             if !self.finished {
                 self.finished = true;
-                self.unwind(Loc { seq: self.seq, ..Loc::plain(self.end) });
+                let end = self.numbered(Loc::plain(self.end));
+                self.unwind(end);
             }
             return None;
         };

@@ -51,7 +51,8 @@ pub enum Raw {
     Embedded,
     /// `%{` without `%}`, up to the end of the text.
     UnterminatedEmbedded,
-    /// A character that starts no token.
+    /// Characters that start no token; `'…'` as a whole, since it is meant as text.
+    #[regex(r"'[^'\n]*'?")]
     Junk,
 
     #[token("%(")]
@@ -177,6 +178,7 @@ pub struct Lexeme<'a> {
 }
 
 /// Walks one text.
+#[derive(Clone)]
 pub struct Lexer<'a> {
     inner: logos::Lexer<'a, Raw>,
     /// Where a comment that never ends begins, once met.

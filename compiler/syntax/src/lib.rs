@@ -12,9 +12,11 @@ mod check;
 mod config;
 pub mod diagnostic;
 mod filter;
+mod fuzz;
 mod lex;
 mod parse;
 mod preprocess;
+pub mod print;
 mod render;
 mod report;
 pub mod source;
@@ -23,5 +25,6 @@ mod tree;
 mod wording;
 
 pub use config::ParseConfig;
+pub use fuzz::fuzz_one;
 pub use parse::{Parsed, parse};
 pub use preprocess::MacroLibrary;

@@ -29,7 +29,7 @@ pub struct Parsed {
 
 /// Parses one text of `sources`.
 pub fn parse(sources: &SourceMap, source: SourceId, config: &ParseConfig) -> Parsed {
-    let report = Report::new(sources, !config.library);
+    let report = Report::new(sources, !config.library && !config.guru);
     let length = sources.get(source).text.len() as u32;
     let tokens = Preprocessor::new(sources, source, config, &report);
     let tokens = Filter::new(tokens, Span::new(source, length, length), &report);

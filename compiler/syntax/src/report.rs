@@ -46,10 +46,13 @@ pub struct Report<'a> {
     /// Names other languages use as keywords, met at the start of a statement: number and place.
     pub foreign_keyword: Cell<Option<(u32, Span)>>,
     /// The newest token with a syntax error.
-    pub last_error_seq: Cell<Option<u32>>,
+    pub last_error: Cell<Option<Loc>>,
     /// Tokens since the grammar last accepted one with a meaning of its own.
     pub since_progress: Cell<u32>,
+    /// The layers end their streams.
     stopped: Cell<bool>,
+    /// Nothing more is said.
+    silent: Cell<bool>,
 }
 
 impl<'a> Report<'a> {
@@ -65,9 +68,10 @@ impl<'a> Report<'a> {
             unclosed: RefCell::default(),
             closers: RefCell::default(),
             foreign_keyword: Cell::default(),
-            last_error_seq: Cell::default(),
+            last_error: Cell::default(),
             since_progress: Cell::default(),
             stopped: Cell::default(),
+            silent: Cell::default(),
         }
     }
 
@@ -82,8 +86,10 @@ impl<'a> Report<'a> {
         let expansions = self.expansions.borrow();
         let mut id = loc.expansion;
         while let Some(expansion) = id.checked_sub(1).and_then(|index| expansions.get(index as usize)) {
-            diagnostic =
-                diagnostic.see(expansion.at.span, format!("in expansion of '{}'", expansion.name));
+            if expansion.at.span != loc.span {
+                diagnostic =
+                    diagnostic.see(expansion.at.span, format!("in expansion of '{}'", expansion.name));
+            }
             id = expansion.at.expansion;
         }
         diagnostic
@@ -91,18 +97,20 @@ impl<'a> Report<'a> {
 
     /// Adds a finding; after too many errors it says so once and asks the layers to stop.
     pub fn add(&self, diagnostic: Diagnostic) {
-        if self.stopped.get() {
+        if self.silent.get() {
             return;
         }
         let is_error = diagnostic.is_error();
         self.diagnostics.borrow_mut().push(diagnostic);
         if is_error {
             self.errors.set(self.errors.get() + 1);
+            self.silent.set(self.stopped.get());
             if self.errors.get() == MAX_ERRORS {
                 self.diagnostics
                     .borrow_mut()
                     .push(Diagnostic::parse_error(format!("stopped after {MAX_ERRORS} errors")));
                 self.stop();
+                self.silent.set(true);
             }
         }
     }
@@ -111,6 +119,7 @@ impl<'a> Report<'a> {
     pub fn fatal(&self, loc: Loc, message: impl Into<String>, label: impl Into<String>) {
         self.error(loc, message, label);
         self.stop();
+        self.silent.set(true);
     }
 
     /// Whether the layers should end their streams.
@@ -118,7 +127,7 @@ impl<'a> Report<'a> {
         self.stopped.get()
     }
 
-    /// Ends the streams without a word.
+    /// Ends the streams; an error that is being dealt with can still be reported.
     pub fn stop(&self) {
         self.stopped.set(true);
     }
@@ -168,6 +177,12 @@ impl<'a> Report<'a> {
         text[..span.start as usize].rsplit(char::is_whitespace).next().unwrap_or("")
     }
 
+    /// Whether only blanks stand before a place on its line.
+    pub fn starts_line(&self, span: Span) -> bool {
+        let text = &self.sources.get(span.source).text[..span.start as usize];
+        text.rsplit('\n').next().is_some_and(|line| line.trim().is_empty())
+    }
+
     /// A token as messages name it: its kind and its text.
     pub fn spelling(&self, loc: Loc) -> String {
         let text = self.text(loc.span);
@@ -180,12 +195,20 @@ impl<'a> Report<'a> {
             }
             _ => "operator",
         };
-        let text: String = text.chars().take(40).collect();
+        let visible = |c: char| match c.is_control() {
+            true => c.escape_default().to_string(),
+            false => c.to_string(),
+        };
+        let text: String = text.chars().take(40).map(visible).collect();
         format!("{kind} '{text}'")
     }
 
-    /// Whether an earlier layer reported what stands here.
+    /// Whether an error was already reported at this place.
     pub fn is_reported(&self, loc: Loc) -> bool {
-        matches!(self.text(loc.span).as_bytes(), [b'"', ..] | [b'%', b'{', ..])
+        let same = |span: Span| (span.source, span.start) == (loc.span.source, loc.span.start);
+        let is_here = |finding: &Diagnostic| {
+            finding.is_error() && finding.labels.first().is_some_and(|label| same(label.span))
+        };
+        self.diagnostics.borrow().iter().rev().take(5).any(is_here)
     }
 }

@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use crate::diagnostic::Diagnostic;
+
 /// Which text a span points into: an index into [`SourceMap`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceId(pub u32);
@@ -117,5 +119,41 @@ impl SourceMap {
     pub fn place(&self, span: Span) -> String {
         let at = self.line_column(span);
         format!("{}:{}:{}", self.get(span.source).name, at.line, at.column)
+    }
+}
+
+/// The text of a script's bytes, or what to say about the first byte that is not UTF-8.
+pub fn decode_script(name: &str, bytes: Vec<u8>) -> Result<String, Box<Diagnostic>> {
+    String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let bytes = error.as_bytes();
+        let before = String::from_utf8_lossy(&bytes[..at]);
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
+        let byte = bytes[at];
+        Box::new(
+            Diagnostic::parse_error(format!("invalid UTF-8 at {name}:{line}:{column}: byte 0x{byte:02x}"))
+                .note("scripts are UTF-8; write other bytes of a string as escapes: \"\\xff\""),
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_bad_byte_is_named() {
+        let error = decode_script("a.stp", b"\xc3\xa9\n\xc3\xa9x\xff\xfe".to_vec()).unwrap_err();
+        assert_eq!(error.message, "invalid UTF-8 at a.stp:2:3: byte 0xff");
+        assert_eq!(decode_script("a.stp", b"probe begin {}".to_vec()).as_deref(), Ok("probe begin {}"));
+    }
+
+    #[test]
+    fn columns_count_characters() {
+        let mut sources = SourceMap::default();
+        let id = sources.add("a", "\u{e9}\u{e9}x\n");
+        assert_eq!(sources.line_column(Span::new(id, 4, 5)), LineColumn { line: 1, column: 3 });
+        assert_eq!(sources.line_column(Span::new(id, 6, 6)), LineColumn { line: 2, column: 1 });
     }
 }

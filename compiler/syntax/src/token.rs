@@ -16,12 +16,14 @@ pub struct Loc {
     pub expansion: u32,
     /// Its number in the token stream of the grammar.
     pub seq: u32,
+    /// The number of the outermost parenthesis or bracket around it in its statement; 0 for none.
+    pub group: u32,
 }
 
 impl Loc {
     /// A token that stands in the text itself.
     pub fn plain(span: Span) -> Loc {
-        Loc { span, outer: span, expansion: 0, seq: 0 }
+        Loc { span, outer: span, expansion: 0, seq: 0, group: 0 }
     }
 
     /// From this token to another: inside one expansion as written there, otherwise as the user's text asked.

@@ -198,6 +198,12 @@ pub fn conditional(span: Span, condition: Expr, then: Stmt, other: Option<Stmt>)
     Stmt { kind: StmtKind::If(condition, Box::new(then), other.map(Box::new)), span }
 }
 
+/// Words the error in the head of an `if` or a loop; what follows is read as the statement.
+pub fn wrong_head(report: &Report<'_>, at: Loc, caught: Caught) -> Expr {
+    syntax_error(report, caught);
+    expr(at.span, at.span, ExprKind::Literal(Literal::Number(0)))
+}
+
 /// A loop without its body.
 pub enum Head {
     /// `while (c)`
@@ -344,15 +350,27 @@ pub enum Accessor {
 }
 
 /// An operand with what follows it: an array element, or a target variable expression.
-pub fn accessed(report: &Report<'_>, base: Expr, accessors: Vec<(Accessor, Loc, Loc)>) -> Expr {
-    let mut expr = base;
+pub fn accessed(report: &Report<'_>, mut base: Expr, accessors: Vec<(Accessor, Loc, Loc)>) -> Expr {
+    let mut accessors = accessors.into_iter().peekable();
+    if is_array(&base)
+        && let Some((Accessor::Index(keys), _, r)) =
+            accessors.next_if(|(accessor, ..)| matches!(accessor, Accessor::Index(_)))
+    {
+        let (span, token) = (base.span.to(r.span), base.token);
+        base = expr(span, token, ExprKind::Index(Box::new(base), keys));
+    }
+    accessed_value(report, base, accessors)
+}
+
+/// A value with what follows it: a target variable expression.
+pub fn accessed_value(
+    report: &Report<'_>,
+    mut expr: Expr,
+    accessors: impl IntoIterator<Item = (Accessor, Loc, Loc)>,
+) -> Expr {
     for (accessor, l, r) in accessors {
         let place = l.to(r);
         match accessor {
-            Accessor::Index(keys) if is_array(&expr) => {
-                expr.span = expr.span.to(r.span);
-                expr.kind = ExprKind::Index(Box::new(expr.clone()), keys);
-            }
             Accessor::Index(keys) => {
                 let index = single_index(report, l, keys);
                 push_access(report, &mut expr, Access { kind: AccessKind::Index(index), span: place }, 0);
@@ -446,7 +464,7 @@ pub fn print(report: &Report<'_>, end: Loc, name: PrintName, mut args: Vec<Expr>
         let first = Box::new(args.remove(0));
         style = if name.formatted { PrintStyle::Format(first) } else { PrintStyle::Delimited(first) };
     }
-    if args.is_empty() && !name.formatted && !name.newline {
+    if args.is_empty() && !name.formatted && (name.delimited || !name.newline) {
         report.error(end, "expected literal string or number", saw);
     }
     ExprKind::Print(Print { to_string: name.to_string, newline: name.newline, style, args })

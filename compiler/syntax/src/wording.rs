@@ -15,6 +15,9 @@ pub type SyntaxError = ParseError<Loc, Tok, Infallible>;
 /// Tokens after a word of another language in which an error is blamed on it.
 const FOREIGN_REACH: u32 = 12;
 
+/// Tokens after an error in which another one in the same parentheses is blamed on it.
+const NEAR: u32 = 8;
+
 /// Reports an error of the generated parser, unless it only follows from one reported before.
 pub fn report_syntax_error(report: &Report<'_>, error: SyntaxError) {
     let (loc, saw, expected) = match error {
@@ -28,20 +31,24 @@ pub fn report_syntax_error(report: &Report<'_>, error: SyntaxError) {
         ParseError::User { error } => match error {},
     };
     let follows = is_consequence(report, loc);
-    report.last_error_seq.set(Some(loc.seq));
-    if follows || saw == Some(Tok::Junk) && report.is_reported(loc) {
+    report.last_error.set(Some(loc));
+    if follows || report.is_reported(loc) {
         return;
     }
     report.add(diagnose(report, loc, saw.as_ref(), &Expected(expected)));
 }
 
-/// Whether the token closes a bracket that was opened before the last error: what lies between was not read.
+/// Whether an error only follows from the last one: it comes directly after, or soon after in the same parentheses,
+/// or closes a brace that was opened before it, so that what lies between was not read.
 fn is_consequence(report: &Report<'_>, loc: Loc) -> bool {
-    let Some(last) = report.last_error_seq.get() else { return false };
+    let Some(last) = report.last_error.get() else { return false };
     let closers = report.closers.borrow();
-    closers
+    let closes_before = closers
         .binary_search_by_key(&loc.seq, |&(closer, _)| closer)
-        .is_ok_and(|index| closers[index].1 < last)
+        .is_ok_and(|index| closers[index].1 < last.seq);
+    let distance = loc.seq.saturating_sub(last.seq);
+    let same_parentheses = last.group != 0 && last.group == loc.group;
+    closes_before || distance <= 1 || distance <= NEAR && same_parentheses
 }
 
 fn diagnose(report: &Report<'_>, loc: Loc, saw: Option<&Tok>, expected: &Expected) -> Diagnostic {
@@ -83,6 +90,9 @@ impl Expected {
 
     /// What SystemTap says in this place.
     fn wording(&self, saw: Option<&Tok>) -> String {
+        if self.declaration() && saw == Some(&Tok::Assign) {
+            return "only scalar globals can be initialized".to_owned();
+        }
         if self.declaration() {
             return "expected 'probe', 'global', 'private', 'function', or '%{'".to_owned();
         }
@@ -108,23 +118,25 @@ impl Expected {
     }
 
     fn single_wording(&self) -> String {
-        let words: [(&str, &str); 17] = [
+        // More telling ones first: what else could come is mostly an operator.
+        let words: [(&str, &str); 18] = [
+            ("@stat", "expected identifier or statistical operation"),
+            ("function", "expected 'function' or identifier"),
+            ("} points", "expected ',' or '}'"),
+            ("string", "expected 'string' or 'long'"),
+            ("text", "expected literal string"),
+            ("number", "expected number"),
+            ("member", "expected identifier or keyword"),
+            ("name", "expected identifier"),
             (")", "expected ')'"),
             ("]", "expected ']'"),
             ("; for", "expected ';'"),
-            (":", "expected ':'"),
-            ("member", "expected identifier or keyword"),
             ("in", "expected 'in'"),
             ("catch", "expected 'catch'"),
-            ("string", "expected 'string' or 'long'"),
-            ("@stat", "expected identifier or statistical operation"),
-            ("function", "expected 'function' or identifier"),
-            ("text", "expected literal string"),
-            ("number", "expected number"),
-            ("name", "expected identifier"),
             ("(", "expected '('"),
-            ("( call", "expected '('"),
             ("{", "expected '{'"),
+            (":", "expected ':'"),
+            ("+", "expected sort directive"),
             (",", "expected ','"),
         ];
         // Where a literal is asked for, a sign is possible too, and does not need saying.
@@ -175,6 +187,11 @@ fn note(report: &Report<'_>, loc: Loc, saw: Option<&Tok>, expected: &Expected) -
     }
     let note = match saw? {
         Tok::ElseKw => "an 'else' must directly follow the statement of its 'if'",
+        Tok::Function | Tok::Global | Tok::Private | Tok::Probe
+            if expected.statement() && report.starts_line(loc.span) =>
+        {
+            "a closing brace is missing before this"
+        }
         Tok::Function | Tok::Global | Tok::Private | Tok::Probe if expected.statement() => {
             "declarations stand at the top level, outside of every handler and function"
         }
@@ -188,10 +205,11 @@ fn note(report: &Report<'_>, loc: Loc, saw: Option<&Tok>, expected: &Expected) -
         {
             "put a membership test in parentheses to compare it: (k in a) == 1"
         }
-        Tok::Junk if report.text(loc.span) == "'" => "text is written in double quotes",
+        Tok::Junk if report.text(loc.span).starts_with('\'') => "text is written in double quotes",
         Tok::RBrace | Tok::AltClose if expected.declaration() => "this '}' closes nothing",
         Tok::Empty | Tok::Terminator if expected.declaration() => "no ';' is needed between declarations",
-        tok if expected.declaration() && !is_keyword(tok) => {
+        Tok::Percent if expected.declaration() => "the '%' of a wrapping array stands before its size: a%[3]",
+        Tok::Name(_) | Tok::Print(_) | Tok::Target(..) if expected.declaration() => {
             "statements stand inside of a probe or function: probe begin { ... }"
         }
         Tok::Assign if report.text_before(loc.span) == ">>>" => "there is no '>>>=': write x = x >>> n",

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::{Frame, Input, MAX_EXPANSION_DEPTH, Preprocessor, is_builtin_operator};
+use super::{Frame, Input, MAX_EXPANSION_DEPTH, Preprocessor, is_builtin_operator, placeholder};
 use crate::config::ParseConfig;
 use crate::diagnostic::Diagnostic;
 use crate::lex::Raw;
@@ -189,23 +189,26 @@ impl<'a> Preprocessor<'a> {
         self.macros.insert(name, Rc::new(definition));
     }
 
-    /// Expands `@name`. False if it is an operator of the language, or unknown, which is reported.
-    pub(super) fn expand_at(&mut self, token: Token<'a>) -> bool {
+    /// Expands `@name`. An operator of the language comes back, as does an unknown name, which is reported.
+    pub(super) fn expand_at(&mut self, token: Token<'a>) -> Option<Token<'a>> {
         let name = &token.text[1..];
         if let Some(argument) = self.parameter(name) {
             self.frames.push(argument);
-            return true;
+            return None;
         }
         let Some(definition) = self.find_macro(name) else {
             if !is_builtin_operator(name) {
                 self.report_unknown(token);
             }
-            return false;
+            return Some(token);
         };
         if self.check_depth(token) {
-            self.invoke(token, definition);
+            return (!self.invoke(token, definition)).then(|| placeholder(token));
         }
-        true
+        if definition.params.is_some() && self.takes_paren() {
+            self.skip_args();
+        }
+        Some(placeholder(token))
     }
 
     /// The frame for a parameter of the macro whose body is being read.
@@ -255,12 +258,13 @@ impl<'a> Preprocessor<'a> {
         !recursive
     }
 
-    fn invoke(&mut self, token: Token<'a>, definition: Rc<Macro<'a>>) {
+    /// Starts to read a macro's body; false if the use is wrong, which is reported.
+    fn invoke(&mut self, token: Token<'a>, definition: Rc<Macro<'a>>) -> bool {
         let args = match &definition.params {
             None => Vec::new(),
             Some(params) => match self.read_args(token, params.len()) {
                 Some(args) => args,
-                None => return,
+                None => return false,
             },
         };
         let expansion = self.report.expand(token.text.to_owned(), token.loc);
@@ -268,12 +272,13 @@ impl<'a> Preprocessor<'a> {
         let input = Input::Tokens { tokens: Rc::clone(&definition.body), next: 0 };
         let scope = Some(Rc::new(Scope { definition, args, outer }));
         self.frames.push(Frame { input, scope, expansion: Some((expansion, token.loc.outer)) });
+        true
     }
 
     /// Reads `(a, b)` after the name of a macro, from the frame that holds the name.
     fn read_args(&mut self, token: Token<'a>, expected: usize) -> Option<Vec<Rc<[Token<'a>]>>> {
         let name = token.text;
-        if !self.next_in_frame().is_some_and(|next| next.kind == Raw::LParen) {
+        if !self.takes_paren() {
             let s = if expected == 1 { "" } else { "s" };
             let message = format!("expected '(' in invocation of macro '{name}' taking {expected} parameter{s}");
             self.report.error(token.loc, message, "");
@@ -284,7 +289,7 @@ impl<'a> Preprocessor<'a> {
         let mut nesting = 0usize;
         loop {
             let Some(next) = self.next_in_frame() else {
-                self.report.error(token.loc, "could not find end of macro invocation", "no ')' closes this");
+                self.report.fatal(token.loc, "could not find end of macro invocation", "no ')' closes this");
                 return None;
             };
             match next.kind {
@@ -345,12 +350,22 @@ impl<'a> Preprocessor<'a> {
         }
     }
 
+    /// Takes the next token of the innermost frame if it is `(`.
+    fn takes_paren(&mut self) -> bool {
+        let next = match self.frames.last().map(|frame| &frame.input) {
+            Some(Input::Text { lexer, .. }) => lexer.clone().next().map(|lexeme| lexeme.kind),
+            Some(Input::Tokens { tokens, next }) => tokens.get(*next).map(|token| token.kind),
+            None => None,
+        };
+        next == Some(Raw::LParen) && self.next_in_frame().is_some()
+    }
+
     /// The next token of the innermost frame only.
     fn next_in_frame(&mut self) -> Option<Token<'a>> {
         let frame = self.frames.last_mut()?;
         let mut token = frame.next()?;
         if let Some((expansion, outer)) = frame.expansion {
-            token.loc = Loc { span: token.loc.span, outer, expansion, seq: 0 };
+            token.loc = Loc { outer, expansion, ..token.loc };
         }
         self.expanded_tokens += usize::from(self.frames.len() > 1);
         (!self.report.stopped()).then_some(token)

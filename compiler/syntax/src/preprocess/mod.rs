@@ -108,7 +108,7 @@ impl<'a> Preprocessor<'a> {
                 continue;
             };
             if let Some((expansion, outer)) = frame.expansion {
-                token.loc = Loc { span: token.loc.span, outer, expansion, seq: 0 };
+                token.loc = Loc { outer, expansion, ..token.loc };
             }
             if self.frames.len() > 1 {
                 self.expanded_tokens += 1;
@@ -145,15 +145,17 @@ impl<'a> Preprocessor<'a> {
             match token.kind {
                 Raw::At if token.text == "@define" => self.define_macro(token),
                 Raw::At => {
-                    if !self.expand_at(token) {
+                    if let Some(token) = self.expand_at(token) {
                         return Some(token);
                     }
                 }
-                Raw::ArgCode => self.paste_argument(token),
+                Raw::ArgCode => match self.argument(token) {
+                    Some(text) => self.paste_argument(token, text),
+                    None => return Some(placeholder(token)),
+                },
                 Raw::ArgText => {
-                    if let Some(text) = self.argument(token) {
-                        return Some(Token { text, ..token });
-                    }
+                    let text = self.argument(token).unwrap_or_default();
+                    return Some(Token { text, ..token });
                 }
                 Raw::UnterminatedString => {
                     self.report.error(
@@ -165,7 +167,7 @@ impl<'a> Preprocessor<'a> {
                 }
                 Raw::UnterminatedEmbedded => {
                     let opening = Span { end: token.loc.span.start + 2, ..token.loc.span };
-                    self.report.error(
+                    self.report.fatal(
                         Loc { span: opening, ..token.loc },
                         "Could not find matching '%}' to close embedded function block",
                         "opened here",
@@ -206,14 +208,14 @@ impl<'a> Preprocessor<'a> {
     }
 
     /// Puts the tokens of an argument in the place of `$1`.
-    fn paste_argument(&mut self, token: Token<'a>) {
+    fn paste_argument(&mut self, token: Token<'a>, text: &'a str) {
         let nested = matches!(
             self.frames.last().map(|frame| &frame.input),
             Some(Input::Text { pinned: Some(_), .. })
         );
         if nested {
             self.report.error(token.loc, "invalid nested substitution of command line arguments", "");
-        } else if let Some(text) = self.argument(token) {
+        } else {
             let expansion = self.report.expand(token.text.to_owned(), token.loc);
             let pinned = Some(Loc { expansion, ..token.loc });
             let input = Input::Text { lexer: Lexer::new(text), source: token.loc.span.source, pinned };
@@ -266,7 +268,7 @@ impl<'a> Preprocessor<'a> {
     }
 
     fn report_unterminated_choice(&self, opened: Loc) {
-        self.report.error(opened, "incomplete conditional at end of file", "no '%)' closes this");
+        self.report.fatal(opened, "incomplete conditional at end of file", "no '%)' closes this");
     }
 
     fn report_duplicate_else(&self, token: Token<'a>) {
@@ -280,6 +282,11 @@ impl<'a> Preprocessor<'a> {
             format!("saw operator '{}'", token.text),
         );
     }
+}
+
+/// What stands for a token whose mistake was reported: an operand, about which nothing more is said.
+fn placeholder(token: Token<'_>) -> Token<'_> {
+    Token { kind: Raw::Number, text: "0", ..token }
 }
 
 impl<'a> Iterator for Preprocessor<'a> {

@@ -1,0 +1,138 @@
+//! Pass 1 on texts no one would write: it answers in linear time, without a panic, however deep they nest.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{parse_text, scripts};
+use rstap_syntax::diagnostic::render;
+use rstap_syntax::fuzz_one;
+
+/// The xorshift generator: the same texts in every run.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, limit: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % limit.max(1) as u64) as usize
+    }
+}
+
+const PIECES: [&str; 40] = [
+    "{", "}", "(", ")", "[", "]", "<", ">", ";", ",", "%(", "%?", "%:", "%)", "%{", "%}", "\"", "/*", "*/", "#", "\n",
+    "@define", "@m", "$x", "$$", "@count", "probe ", "function ", "global ", "if ", "else ", "foreach ", "in ", "++",
+    "-", "&", "->", "0x", "é", "\0",
+];
+
+/// Changes a few places of a script.
+fn mutate(text: &str, random: &mut Random) -> String {
+    let mut text = text.to_owned();
+    for _ in 0..=random.below(4) {
+        let from = text.floor_char_boundary(random.below(text.len() + 1));
+        let to = text.floor_char_boundary((from + random.below(12)).min(text.len()));
+        let piece = match random.below(4) {
+            0 => String::new(),
+            1 => text[from..to].repeat(2),
+            _ => PIECES[random.below(PIECES.len())].to_owned(),
+        };
+        text.replace_range(from..to, &piece);
+    }
+    text
+}
+
+#[test]
+fn mutated_scripts_never_panic() {
+    let texts: Vec<String> = ["ok", "err"]
+        .iter()
+        .flat_map(|kind| scripts(kind))
+        .map(|path| std::fs::read_to_string(path).expect("a readable script"))
+        .collect();
+    let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let rounds = 2000 / texts.len().max(1) + 1;
+    for text in texts.iter().flat_map(|text| std::iter::repeat_n(text, rounds)) {
+        let mutated = mutate(text, &mut random);
+        let started = Instant::now();
+        let (sources, parsed) = parse_text(&mutated);
+        let shown = render(&sources, &parsed.diagnostics, false);
+        fuzz_one(mutated.as_bytes());
+        assert!(started.elapsed() < Duration::from_secs(5), "too slow:\n{mutated}");
+        assert!(shown.len() < 100_000, "too much said about:\n{mutated}");
+    }
+}
+
+/// Parses a text that repeats a piece for 10 MB (less in total for what makes large trees) in bounded time.
+fn check_repeated(before: &str, piece: &str, megabytes: usize) -> String {
+    let text = before.to_owned() + &piece.repeat(megabytes * 1_000_000 / piece.len());
+    let started = Instant::now();
+    let (sources, parsed) = parse_text(&text);
+    let shown = render(&sources, &parsed.diagnostics, false);
+    let took = started.elapsed();
+    assert!(took < Duration::from_secs(20), "{before:?} and many {piece:?} took {took:?}");
+    assert!(shown.len() < 20_000, "{before:?} and many {piece:?} say too much: {} bytes", shown.len());
+    shown
+}
+
+#[test]
+fn deep_nesting_is_one_clear_error() {
+    for piece in ["(", "{", "[", "- ", "! ", "~", "1 + ", "a = ", "a ? b : ", "if (1) ", "while (1) ", "f(", "a[", "(b + "] {
+        let shown = check_repeated("probe begin { ", piece, 10);
+        assert_eq!(shown.matches("error[").count(), 1, "{piece}: {shown}");
+        assert!(shown.contains("nesting too deep"), "{piece}: {shown}");
+    }
+    for before in ["", "probe begin "] {
+        for piece in ["(", "{", "[", "<"] {
+            let shown = check_repeated(before, piece, 10);
+            assert_eq!(shown.matches("error[").count(), 1, "{before} {piece}: {shown}");
+        }
+    }
+}
+
+#[test]
+fn else_if_chains_may_be_long_but_not_endless() {
+    let chain = |arms: usize| format!("probe begin {{ if (a) {{ }} {} }}", "else if (a) { b = 1 } ".repeat(arms));
+    assert!(parse_text(&chain(300)).1.diagnostics.is_empty());
+    let shown = check_repeated("probe begin { if (a) { }", " else if (a) { }", 10);
+    assert!(shown.contains("nesting too deep"), "{shown}");
+}
+
+#[test]
+fn many_statements_nest_no_deeper() {
+    let body = "x = !y; if (a) b++ else c--\n while (a) { } -x; a[1] = f(2) !q ~q delete a[1] \n";
+    let text = format!("probe begin {{ {} }}", body.repeat(2000));
+    let (sources, parsed) = parse_text(&text);
+    assert!(parsed.diagnostics.is_empty(), "{}", render(&sources, &parsed.diagnostics, false));
+}
+
+#[test]
+fn junk_costs_linear_time() {
+    for piece in ["\0", "`", ")", "}", "]", "= ", ", ", "else ", ": ", "= , ", "\"", "%( ", "%) ", "%{", "/* ", "@x "] {
+        check_repeated("probe begin { ", piece, 2);
+        check_repeated("", piece, 2);
+        check_repeated(&format!("probe begin {{ {}", "if (a) {".repeat(200)), piece, 2);
+    }
+}
+
+#[test]
+fn macros_cannot_explode() {
+    let mut text = String::from("@define m0 %( 1 + 1 %)\n");
+    for level in 1..60 {
+        let below = level - 1;
+        text += &format!("@define m{level} %( @m{below} + @m{below} %)\n");
+    }
+    text += "probe begin { x = @m59 }";
+    let (sources, parsed) = parse_text(&text);
+    let shown = render(&sources, &parsed.diagnostics, false);
+    assert_eq!(shown.matches("error[").count(), 1, "{shown}");
+    let nested = "@m(".repeat(1_000_000);
+    check_repeated(&format!("@define m(x) %( @x %) probe begin {{ {nested}"), " ", 1);
+}
+
+#[test]
+fn alternatives_cannot_explode() {
+    let text = format!("probe a{} {{ }}", ".{b,c}".repeat(40));
+    let (sources, parsed) = parse_text(&text);
+    let shown = render(&sources, &parsed.diagnostics, false);
+    assert!(shown.contains("too many alternatives"), "{shown}");
+}
