@@ -12,7 +12,8 @@ fuzz_target!(|bytes: &[u8]| {
     let inflated = rstap_debuginfo::inflate(bytes).ok().flatten();
     let bytes = inflated.as_deref().unwrap_or(bytes);
     let Ok(module) = Module::parse(bytes) else { return };
-    let _ = (module.build_id(), module.debug_link(), module.debug_alt_link(), module.interpreter(), module.tls());
+    let _ =
+        (module.build_id(), module.debug_link(), module.debug_alt_link(), module.interpreter(), module.tls());
     let _ = (module.needed(), module.soname(), module.runpath(), module.line_at(module.entry()));
     let _ = (module.find_type("struct point"), module.find_type("int"), module.find_enumerator("RED"));
 
