@@ -281,3 +281,7 @@ impl<'a> Locks<'a> {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "handler_tests.rs"]
+mod tests;

@@ -109,3 +109,7 @@ fn shown(shape: Shape, count: &impl Fn(u64) -> u64) -> Option<(u64, u64)> {
 fn is_far(bucket: u64, count: &impl Fn(u64) -> u64) -> bool {
     (bucket.saturating_sub(KEPT)..=bucket.saturating_add(KEPT)).all(|near| count(near) == 0)
 }
+
+#[cfg(test)]
+#[path = "histogram_tests.rs"]
+mod tests;

@@ -62,4 +62,6 @@ mod time;
 mod walk;
 
 #[cfg(test)]
+mod robustness_tests;
+#[cfg(test)]
 mod testing;

@@ -1,5 +1,4 @@
-use std::boxed::Box;
-use std::collections::HashSet;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::vec::Vec;
 
@@ -8,28 +7,7 @@ use rstap_abi::limits::Limits;
 
 use super::*;
 use crate::env::Clock;
-
-struct World {
-    dead: HashSet<u32>,
-}
-
-impl Env for World {
-    fn owner(&self) -> u32 {
-        1
-    }
-    fn is_alive(&self, owner: u32) -> bool {
-        !self.dead.contains(&owner)
-    }
-    fn pause_us(&self, _us: u64) {
-        std::thread::yield_now();
-    }
-    fn time_ns(&self, _clock: Clock) -> i64 {
-        0
-    }
-    fn read_target(&self, _context: &Context, _address: u64, _into: &mut [u8]) -> bool {
-        false
-    }
-}
+use crate::testing::World;
 
 fn free() -> LockCells {
     LockCells {
@@ -40,7 +18,7 @@ fn free() -> LockCells {
 }
 
 fn world(dead: &[u32]) -> World {
-    World { dead: dead.iter().copied().collect() }
+    World { dead: dead.to_vec(), ..World::default() }
 }
 
 #[test]
@@ -89,12 +67,13 @@ fn scribbled_words_are_treated_as_dead_owners() {
 
 #[test]
 fn many_threads_never_lose_an_update() {
-    let shared: &'static (LockCells, AtomicU64) = Box::leak(Box::new((free(), AtomicU64::new(0))));
+    let shared = Arc::new((free(), AtomicU64::new(0)));
     let limits = Limits { max_try_lock: 1_000_000, ..Limits::DEFAULT };
     let threads: Vec<_> = (1..=6)
         .map(|owner| {
+            let shared = shared.clone();
             std::thread::spawn(move || {
-                let (lock, value) = shared;
+                let (lock, value) = &*shared;
                 let world = world(&[]);
                 for turn in 0..300 {
                     let write = turn % 3 != 0;

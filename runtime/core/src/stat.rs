@@ -296,3 +296,7 @@ impl<'a> Stat<'a> {
         self.arena.slice(self.at.wrapping_add(shape.buckets_at().wrapping_mul(8)), shape.buckets())
     }
 }
+
+#[cfg(test)]
+#[path = "stat_tests.rs"]
+mod tests;

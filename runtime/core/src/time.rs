@@ -46,7 +46,7 @@ fn date_of(days: i64) -> Date {
     let day_of_era = days.rem_euclid(146_097);
     let leap_days = day_of_era.wrapping_div(1460).wrapping_sub(day_of_era.wrapping_div(36_524));
     let year_of_era =
-        day_of_era.wrapping_sub(leap_days).wrapping_add(day_of_era.wrapping_div(146_096)).wrapping_div(365);
+        day_of_era.wrapping_sub(leap_days).wrapping_sub(day_of_era.wrapping_div(146_096)).wrapping_div(365);
     let before = year_of_era
         .wrapping_mul(365)
         .wrapping_add(year_of_era.wrapping_div(4))
