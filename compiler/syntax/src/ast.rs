@@ -47,7 +47,7 @@ pub struct Probe {
     pub span: Span,
 }
 
-/// `probe NAME = POINT, … BODY` (prologue) or `+=` (epilogue).
+/// `probe NAME = POINT, … BODY` (prologue), `+=` (epilogue), or `= POINT, … PROLOGUE, EPILOGUE`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alias {
     /// The new point: components as in `probe my.name("x") = …`.
@@ -58,6 +58,8 @@ pub struct Alias {
     pub points: Vec<ProbePoint>,
     /// Prologue or epilogue.
     pub body: Block,
+    /// `, BODY` after a prologue: an epilogue that goes with it.
+    pub second: Option<Block>,
     /// From `probe` to the end of the points.
     pub span: Span,
 }

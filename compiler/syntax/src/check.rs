@@ -14,7 +14,10 @@ pub fn check(file: &File, report: &Report<'_>) {
     for item in &file.items {
         match item {
             Item::Probe(probe) => check_body(&probe.body, false, report),
-            Item::Alias(alias) => check_body(&alias.body, false, report),
+            Item::Alias(alias) => {
+                check_body(&alias.body, false, report);
+                alias.second.iter().for_each(|body| check_body(body, false, report));
+            }
             Item::Function(function) => check_function(function, report),
             Item::Global(_) | Item::Embedded(_) => {}
         }

@@ -12,7 +12,7 @@
 //! An operand ends with a name, literal, `]`, postfix operator, or a `)` that does not belong to `if`, `while`,
 //! `for`, `foreach`, `catch`. Further: adjacent string literals join; the touching pieces of a probe point
 //! component (`fun*_x`) become one token; `<` after a probe point opens a body, and `>` closes it if the next
-//! token starts a declaration or ends the text, which no operand can; nesting is limited, so that every later
+//! token starts a declaration or a second body, or ends the text: no operand can; nesting is limited, so that every later
 //! walk over the tree may recurse.
 
 use crate::ast::StatOp;
@@ -514,6 +514,11 @@ impl<'a, I: Iterator<Item = Token<'a>>> Filter<'a, I> {
                 self.before = Before::Arrow;
                 Tok::Arrow
             }
+            // Outside of all brackets there are no comparisons: the second body of an alias.
+            Raw::Less if self.open.is_empty() => {
+                self.push(Bracket::Angle, loc);
+                Tok::AngleOpen
+            }
             Raw::Greater if self.closes_angle() => {
                 self.close(loc, &[Bracket::Angle]);
                 self.before = Before::Other;
@@ -570,7 +575,7 @@ impl<'a, I: Iterator<Item = Token<'a>>> Filter<'a, I> {
     fn closes_angle(&self) -> bool {
         self.innermost() == Some(Bracket::Angle)
             && match self.peek() {
-                None | Some(Raw::Embedded) => true,
+                None | Some(Raw::Embedded | Raw::Comma) => true,
                 Some(Raw::Word) => {
                     matches!(self.peek_text(), "probe" | "function" | "global" | "private")
                 }

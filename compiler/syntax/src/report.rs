@@ -186,15 +186,16 @@ impl<'a> Report<'a> {
     /// A token as messages name it: its kind and its text.
     pub fn spelling(&self, loc: Loc) -> String {
         let text = self.text(loc.span);
-        let kind = match text.chars().next() {
-            Some('0'..='9') => "number",
-            Some('"') => "string",
-            Some('%') if text.starts_with("%{") => return "embedded code".to_owned(),
-            Some(c) if c.is_ascii_alphabetic() || c == '_' || c == '$' => {
-                if crate::filter::is_keyword(text) { "keyword" } else { "identifier" }
-            }
-            _ => "operator",
-        };
+        let kind =
+            match text.chars().next() {
+                Some('0'..='9') => "number",
+                Some('"') => "string",
+                Some('%') if text.starts_with("%{") => return "embedded code".to_owned(),
+                Some(c) if c.is_ascii_alphabetic() || c == '_' || c == '$' => {
+                    if crate::filter::is_keyword(text) { "keyword" } else { "identifier" }
+                }
+                _ => "operator",
+            };
         let visible = |c: char| match c.is_control() {
             true => c.escape_default().to_string(),
             false => c.to_string(),

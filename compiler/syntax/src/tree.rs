@@ -49,8 +49,12 @@ pub fn alias(
     mut names: Vec<ProbePoint>,
     epilogue: bool,
     points: Vec<ProbePoint>,
-    body: Block,
+    (body, second): (Block, Option<(Loc, Block)>),
 ) -> Vec<Item> {
+    if epilogue && let Some((at, _)) = second {
+        report.error(at, "Combined prologue and epilogue cannot be defined with '+='", "saw operator ','");
+    }
+    let second = second.map(|(_, second)| second);
     let Some(name) = names.pop().filter(|_| names.is_empty()) else {
         report.add(
             Diagnostic::parse_error("expected probe point specifier")
@@ -72,7 +76,7 @@ pub fn alias(
                 .note("put the condition after the points it stands for"),
         );
     }
-    vec![Item::Alias(Alias { name, epilogue, points, body, span })]
+    vec![Item::Alias(Alias { name, epilogue, points, body, second, span })]
 }
 
 /// `global a, b`
@@ -329,7 +333,11 @@ pub fn bracketed(report: &Report<'_>, l: Loc, r: Loc, mut keys: Vec<Option<Expr>
     {
         return Expr { span: l.to(r), ..key };
     }
-    report.error(l, "unexpected comma-separated expression list", "'in' and an array should follow this list");
+    report.error(
+        l,
+        "unexpected comma-separated expression list",
+        "'in' and an array should follow this list",
+    );
     expr(l.to(r), l.span, ExprKind::Literal(Literal::Number(0)))
 }
 
@@ -376,7 +384,12 @@ pub fn accessed_value(
                 push_access(report, &mut expr, Access { kind: AccessKind::Index(index), span: place }, 0);
             }
             Accessor::Member(name, pretty) => {
-                push_access(report, &mut expr, Access { kind: AccessKind::Member(name), span: place }, pretty);
+                push_access(
+                    report,
+                    &mut expr,
+                    Access { kind: AccessKind::Member(name), span: place },
+                    pretty,
+                );
             }
             Accessor::Pretty(count) => set_pretty(report, &mut expr, place, count),
         }
@@ -385,10 +398,7 @@ pub fn accessed_value(
 }
 
 fn is_array(expr: &Expr) -> bool {
-    matches!(
-        expr.kind,
-        ExprKind::Symbol(_) | ExprKind::Stat(StatOp::HistLinear | StatOp::HistLog, ..)
-    )
+    matches!(expr.kind, ExprKind::Symbol(_) | ExprKind::Stat(StatOp::HistLinear | StatOp::HistLog, ..))
 }
 
 fn single_index(report: &Report<'_>, at: Loc, mut keys: Vec<Option<Expr>>) -> Expr {

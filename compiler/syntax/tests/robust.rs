@@ -21,9 +21,46 @@ impl Random {
 }
 
 const PIECES: [&str; 40] = [
-    "{", "}", "(", ")", "[", "]", "<", ">", ";", ",", "%(", "%?", "%:", "%)", "%{", "%}", "\"", "/*", "*/", "#", "\n",
-    "@define", "@m", "$x", "$$", "@count", "probe ", "function ", "global ", "if ", "else ", "foreach ", "in ", "++",
-    "-", "&", "->", "0x", "é", "\0",
+    "{",
+    "}",
+    "(",
+    ")",
+    "[",
+    "]",
+    "<",
+    ">",
+    ";",
+    ",",
+    "%(",
+    "%?",
+    "%:",
+    "%)",
+    "%{",
+    "%}",
+    "\"",
+    "/*",
+    "*/",
+    "#",
+    "\n",
+    "@define",
+    "@m",
+    "$x",
+    "$$",
+    "@count",
+    "probe ",
+    "function ",
+    "global ",
+    "if ",
+    "else ",
+    "foreach ",
+    "in ",
+    "++",
+    "-",
+    "&",
+    "->",
+    "0x",
+    "é",
+    "\0",
 ];
 
 /// Changes a few places of a script.
@@ -76,7 +113,22 @@ fn check_repeated(before: &str, piece: &str, megabytes: usize) -> String {
 
 #[test]
 fn deep_nesting_is_one_clear_error() {
-    for piece in ["(", "{", "[", "- ", "! ", "~", "1 + ", "a = ", "a ? b : ", "if (1) ", "while (1) ", "f(", "a[", "(b + "] {
+    for piece in [
+        "(",
+        "{",
+        "[",
+        "- ",
+        "! ",
+        "~",
+        "1 + ",
+        "a = ",
+        "a ? b : ",
+        "if (1) ",
+        "while (1) ",
+        "f(",
+        "a[",
+        "(b + ",
+    ] {
         let shown = check_repeated("probe begin { ", piece, 10);
         assert_eq!(shown.matches("error[").count(), 1, "{piece}: {shown}");
         assert!(shown.contains("nesting too deep"), "{piece}: {shown}");
@@ -91,7 +143,8 @@ fn deep_nesting_is_one_clear_error() {
 
 #[test]
 fn else_if_chains_may_be_long_but_not_endless() {
-    let chain = |arms: usize| format!("probe begin {{ if (a) {{ }} {} }}", "else if (a) { b = 1 } ".repeat(arms));
+    let chain =
+        |arms: usize| format!("probe begin {{ if (a) {{ }} {} }}", "else if (a) { b = 1 } ".repeat(arms));
     assert!(parse_text(&chain(300)).1.diagnostics.is_empty());
     let shown = check_repeated("probe begin { if (a) { }", " else if (a) { }", 10);
     assert!(shown.contains("nesting too deep"), "{shown}");
@@ -107,7 +160,9 @@ fn many_statements_nest_no_deeper() {
 
 #[test]
 fn junk_costs_linear_time() {
-    for piece in ["\0", "`", ")", "}", "]", "= ", ", ", "else ", ": ", "= , ", "\"", "%( ", "%) ", "%{", "/* ", "@x "] {
+    for piece in
+        ["\0", "`", ")", "}", "]", "= ", ", ", "else ", ": ", "= , ", "\"", "%( ", "%) ", "%{", "/* ", "@x "]
+    {
         check_repeated("probe begin { ", piece, 2);
         check_repeated("", piece, 2);
         check_repeated(&format!("probe begin {{ {}", "if (a) {".repeat(200)), piece, 2);

@@ -139,7 +139,13 @@ fn is_fact(name: &str) -> bool {
     name.starts_with("CONFIG_")
         || matches!(
             name,
-            "kernel_v" | "kernel_vr" | "systemtap_v" | "arch" | "runtime" | "systemtap_privilege" | "guru_mode"
+            "kernel_v"
+                | "kernel_vr"
+                | "systemtap_v"
+                | "arch"
+                | "runtime"
+                | "systemtap_privilege"
+                | "guru_mode"
         )
 }
 

@@ -71,7 +71,10 @@ impl MacroLibrary {
 impl LibraryMacro {
     fn new(definition: &Macro<'_>) -> LibraryMacro {
         LibraryMacro {
-            params: definition.params.as_ref().map(|params| params.iter().map(|param| param.loc.span).collect()),
+            params: definition
+                .params
+                .as_ref()
+                .map(|params| params.iter().map(|param| param.loc.span).collect()),
             body: definition.body.iter().map(|token| (token.kind, token.loc.span)).collect(),
             defined: definition.defined.span,
         }
@@ -280,7 +283,8 @@ impl<'a> Preprocessor<'a> {
         let name = token.text;
         if !self.takes_paren() {
             let s = if expected == 1 { "" } else { "s" };
-            let message = format!("expected '(' in invocation of macro '{name}' taking {expected} parameter{s}");
+            let message =
+                format!("expected '(' in invocation of macro '{name}' taking {expected} parameter{s}");
             self.report.error(token.loc, message, "");
             return None;
         }

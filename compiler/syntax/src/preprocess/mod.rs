@@ -30,9 +30,27 @@ const MAX_EXPANSION_DEPTH: usize = 200;
 pub fn is_builtin_operator(name: &str) -> bool {
     matches!(
         name,
-        "count" | "sum" | "min" | "max" | "avg" | "variance" | "hist_linear" | "hist_log" | "cast" | "var" | "entry"
-            | "defined" | "probewrite" | "const" | "enum" | "enumname" | "perf" | "kregister" | "uregister"
-            | "kderef" | "uderef"
+        "count"
+            | "sum"
+            | "min"
+            | "max"
+            | "avg"
+            | "variance"
+            | "hist_linear"
+            | "hist_log"
+            | "cast"
+            | "var"
+            | "entry"
+            | "defined"
+            | "probewrite"
+            | "const"
+            | "enum"
+            | "enumname"
+            | "perf"
+            | "kregister"
+            | "uregister"
+            | "kderef"
+            | "uderef"
     )
 }
 
@@ -209,10 +227,8 @@ impl<'a> Preprocessor<'a> {
 
     /// Puts the tokens of an argument in the place of `$1`.
     fn paste_argument(&mut self, token: Token<'a>, text: &'a str) {
-        let nested = matches!(
-            self.frames.last().map(|frame| &frame.input),
-            Some(Input::Text { pinned: Some(_), .. })
-        );
+        let nested =
+            matches!(self.frames.last().map(|frame| &frame.input), Some(Input::Text { pinned: Some(_), .. }));
         if nested {
             self.report.error(token.loc, "invalid nested substitution of command line arguments", "");
         } else {

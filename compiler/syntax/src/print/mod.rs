@@ -85,6 +85,10 @@ impl Printer {
                 self.put(if alias.epilogue { " += " } else { " = " });
                 self.list(&alias.points, ", ", Printer::probe_point);
                 self.block(&alias.body);
+                if let Some(second) = &alias.second {
+                    self.put(", ");
+                    self.block(second);
+                }
                 self.put("\n");
             }
             Item::Probe(probe) => {
