@@ -1,10 +1,12 @@
-//! Lists the functions of a program that match a pattern and says on standard error how long that took.
+//! Lists the functions of a program that match a pattern and says on standard error how long that took; with
+//! WITH_VARIABLES in the environment also the variables at each and their places.
 //! `cargo run --release -p rstap-debuginfo --example functions -- PROGRAM [PATTERN [DEBUG-FILE]]`
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use rstap_debuginfo::{Module, Pattern, inflate};
+use rstap_debuginfo::{Function, Module, Pattern, Place, Variable, inflate};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -33,6 +35,7 @@ fn list(path: &str, pattern: &str, debug: Option<&str>) -> Result<(), Box<dyn st
     let parsed = start.elapsed();
     let functions = module.functions(&Pattern::parse(pattern)?)?;
     let listed = start.elapsed();
+    let with_variables = std::env::var_os("WITH_VARIABLES").is_some();
     let mut text = String::new();
     for function in &functions {
         let file = function.decl_file.as_deref().unwrap_or("?");
@@ -44,25 +47,36 @@ fn list(path: &str, pattern: &str, debug: Option<&str>) -> Result<(), Box<dyn st
         if !function.inlines.is_empty() {
             text += &format!(" +{}", function.inlines.len());
         }
+        if with_variables {
+            text += &variables(&module, function)?;
+        }
         text.push('\n');
     }
-    print!("{text}");
+    let printed = start.elapsed();
+    std::io::stdout().write_all(text.as_bytes())?;
     let inlines: usize = functions.iter().map(|f| f.inlines.len()).sum();
-    eprintln!(
-        "{} functions, {inlines} inlined instances: parse {parsed:?}, list {listed:?}",
-        functions.len()
-    );
-    if std::env::var_os("WITH_VARIABLES").is_some() {
-        let start = Instant::now();
-        let mut count = 0;
-        for function in &functions {
-            let (Some(die), Some(pc)) = (function.die, module.probe_address(function)) else { continue };
-            count +=
-                module.scope(die, pc)?.iter().map(|v| module.type_name(v.ty).len().min(1)).sum::<usize>();
-        }
-        eprintln!("{count} variables with types: {:?}", start.elapsed());
-    }
+    let count = functions.len();
+    eprintln!("{count} functions, {inlines} inlined: parse {parsed:?}, list {listed:?}, text {printed:?}");
     Ok(())
+}
+
+/// ` $name:type …` at the place of a probe.
+fn variables<'d>(module: &Module<'d>, function: &Function<'d>) -> Result<String, Box<dyn std::error::Error>> {
+    let instance = match (function.die, module.probe_address(function), function.inlines.first()) {
+        (Some(die), Some(pc), _) => (die, pc),
+        (_, None, Some(inline)) => (inline.die, inline.entry),
+        _ => return Ok(String::new()),
+    };
+    let variables = module.scope(instance.0, instance.1)?;
+    let text = |v: &Variable<'d>| {
+        let place = match module.place(v, instance.1) {
+            Ok(Place::OptimizedOut) => "?".into(),
+            Ok(place) => format!("{place:?}"),
+            Err(error) => error.to_string(),
+        };
+        format!(" ${}:{} [{place}]", v.name, module.type_name(v.ty))
+    };
+    Ok(variables.iter().map(text).collect())
 }
 
 fn read(path: &str) -> Result<Vec<u8>, Box<dyn std::error::Error>> {

@@ -1,5 +1,6 @@
 //! Functions of a module: subprograms of the DWARF with their inlined instances, and symbols.
 
+mod matching;
 mod prologue;
 mod scan;
 
@@ -13,9 +14,10 @@ use rstap_abi::address::LinkAddr;
 use crate::dwarf::{DebugData, DieRef, ranges_at};
 use crate::elf::{Elf, Symbol};
 use crate::lines;
-use crate::names::{demangle, without_clone_suffix};
-use crate::pattern::{Glob, Pattern, split_path};
+use crate::names::demangle;
+use crate::pattern::Pattern;
 
+use matching::{component_matches, match_symbol, matched_path, scopes_match};
 pub(crate) use prologue::probe_address;
 pub(crate) use scan::UnitFunctions;
 use scan::{Code, Subprogram};
@@ -434,57 +436,4 @@ pub(crate) fn symbols_at<'s, 'd>(symbols: &'s [Symbol<'d>], address: LinkAddr) -
     let first = symbols.partition_point(|s| s.address < address);
     let len = symbols[first..].iter().take_while(|s| s.address == address).count();
     &symbols[first..first + len]
-}
-
-/// A glob without brackets also matches a generic's name without its arguments: `push` matches `push<int>`.
-fn component_matches(glob: &Glob, name: &str) -> bool {
-    if glob.matches(name) {
-        return true;
-    }
-    let brackets = name.find('<').filter(|&at| at > 0 && !name.starts_with("operator"));
-    match brackets {
-        Some(at) if !glob.as_str().contains('<') => glob.matches(&name[..at]),
-        _ => false,
-    }
-}
-
-/// Whether `globs` match the innermost of `scopes`.
-fn scopes_match(globs: &[Glob], scopes: &[&str]) -> bool {
-    scopes.len() >= globs.len()
-        && globs.iter().rev().zip(scopes.iter().rev()).all(|(glob, scope)| component_matches(glob, scope))
-}
-
-/// Matches a qualified name; yields its components that the pattern speaks of.
-fn matched_path<'n>(qualified: &'n str, pattern: &Pattern) -> Option<&'n str> {
-    let components = split_path(qualified);
-    if !scopes_match(&pattern.path, &components) {
-        return None;
-    }
-    let shown = components[components.len() - pattern.path.len()];
-    // The components are slices of the name, so the distance of their starts is an index into it.
-    qualified.get(shown.as_ptr() as usize - qualified.as_ptr() as usize..)
-}
-
-/// Matches a symbol by its name, its demangled name, or its name without the suffix of a clone.
-fn match_symbol<'d>(symbol: &'d str, pattern: &Pattern) -> Option<Cow<'d, str>> {
-    let simple = pattern.path.len() == 1;
-    let mangled = symbol.starts_with("_Z") || symbol.starts_with("_R");
-    if mangled {
-        match demangle(symbol) {
-            Cow::Owned(name) => {
-                if let Some(shown) = matched_path(&name, pattern) {
-                    return Some(Cow::Owned(shown.into()));
-                }
-            }
-            Cow::Borrowed(_) => {}
-        }
-        let asks_for_mangled = pattern.name().as_str().starts_with('_');
-        return (simple && asks_for_mangled && pattern.name().matches(symbol))
-            .then_some(Cow::Borrowed(symbol));
-    }
-    if !simple || symbol.contains(".cold") {
-        return None;
-    }
-    let matches = pattern.name().matches(symbol) || pattern.name().matches(without_clone_suffix(symbol));
-    matches.then_some(Cow::Borrowed(symbol))
 }

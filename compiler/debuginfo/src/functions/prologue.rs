@@ -40,8 +40,8 @@ fn needs_skip(die: &Die<'_, '_>) -> Result<bool, DwarfError> {
 
 /// The last -O option counts; -Og optimises too.
 fn is_optimised(producer: &str) -> bool {
-    let options = producer.split_ascii_whitespace().filter(|word| word.starts_with("-O"));
-    options.last().is_some_and(|option| option != "-O0")
+    let mut words = producer.split_ascii_whitespace();
+    words.rfind(|word| word.starts_with("-O")).is_some_and(|option| option != "-O0")
 }
 
 /// The row that is marked as the end of the prologue, else the second address of the line table: compilers without

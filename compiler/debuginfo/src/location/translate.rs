@@ -513,3 +513,106 @@ fn join(condition: Item, then: Outcome, otherwise: Outcome) -> Result<Outcome, L
         _ => Err(unsupported("a branch between different kinds of location")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elf::Elf;
+
+    /// Translates expressions of a module without DWARF, whose frame base is rbp and whose CFA is rsp + 16.
+    fn place_of(expression: &[u8]) -> Result<Place, LocationError> {
+        let mut header = [0; 64];
+        header[..7].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, 1, 1]);
+        (header[16], header[18]) = (2, 62);
+        let elf = Elf::parse(&header).expect("a header is enough");
+        let data = DebugData::new(&elf, None);
+        let around = Surroundings {
+            data: &data,
+            unit: 0,
+            encoding: gimli::Encoding { format: gimli::Format::Dwarf32, version: 5, address_size: 8 },
+            pc: LinkAddr(0x1000),
+            frame_base: Some((gimli::Expression(Slice::new(&[0x56], gimli::LittleEndian)), 0)),
+            cfa: &|| Some(Cfa::Register { register: 7, offset: 16 }),
+            at_entry: expression.first() == Some(&0x96),
+        };
+        Translator::new(&around).place(gimli::Expression(Slice::new(expression, gimli::LittleEndian)))
+    }
+
+    /// The tree of an expression that ends with DW_OP_stack_value.
+    fn value_of(expression: &[u8]) -> String {
+        match place_of(&[expression, &[0x9f]].concat()) {
+            Ok(Place::Value(expr)) => expr.to_string(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn simple_locations() {
+        assert_eq!(place_of(&[0x55]), Ok(Place::Register(5)));
+        assert_eq!(place_of(&[0x90, 33]), Ok(Place::Register(33)));
+        assert_eq!(place_of(&[]), Ok(Place::OptimizedOut));
+        assert_eq!(place_of(&[0x9e, 2, 7, 8]), Ok(Place::Constant(vec![7, 8])));
+        let address = [0x03, 0x10, 0x20, 0, 0, 0, 0, 0, 0];
+        assert_eq!(place_of(&address), Ok(Place::Memory(Expr::Address(LinkAddr(0x2010)))));
+        let thread_local = place_of(&[0x0e, 8, 0, 0, 0, 0, 0, 0, 0, 0xe0]);
+        assert_eq!(thread_local, Ok(Place::Memory(Expr::ThreadLocal(Box::new(Expr::Constant(8))))));
+    }
+
+    #[test]
+    fn frame_offsets_are_one_addition() {
+        assert_eq!(value_of(&[0x91, 0x6c]), "Add(r6, -20)");
+        assert_eq!(value_of(&[0x9c, 0x23, 8]), "Add(r7, 24)");
+        assert_eq!(value_of(&[0x77, 0]), "r7");
+    }
+
+    #[test]
+    fn arithmetic_and_the_stack() {
+        assert_eq!(value_of(&[0x70, 0, 0x71, 4, 0x1c]), "Sub(r0, Add(r1, 4))");
+        assert_eq!(value_of(&[0x31, 0x32, 0x16, 0x1c]), "Sub(2, 1)");
+        assert_eq!(value_of(&[0x31, 0x32, 0x33, 0x17, 0x13, 0x1c]), "Sub(3, 1)");
+        assert_eq!(value_of(&[0x70, 0, 0x12, 0x1e]), "Mul(r0, r0)");
+        assert_eq!(value_of(&[0x70, 0, 0x06]), "load8(r0)");
+        assert_eq!(value_of(&[0x70, 0, 0x94, 2, 0x1f]), "Neg(load2(r0))");
+        assert_eq!(value_of(&[0x70, 0, 0x38, 0x1d]), "URem(r0, 8)");
+        assert_eq!(value_of(&[0x70, 0, 0x38, 0x1b]), "Div(r0, 8)");
+    }
+
+    #[test]
+    fn a_branch_becomes_a_choice() {
+        // The smaller of rax and 5: rax; lit5; over; over; lt; bra +1 (drop the 5 … or keep it)
+        let expression = [0x70, 0, 0x35, 0x2d, 0x28, 4, 0, 0x35, 0x2f, 2, 0, 0x70, 0];
+        assert_eq!(value_of(&expression).split('?').next(), Some("(Lt(r0, 5) "));
+        assert_eq!(value_of(&[0x30, 0x28, 4, 0, 0x31, 0x2f, 1, 0, 0x32]), "(0 ? 2 : 1)");
+    }
+
+    #[test]
+    fn entry_values_are_plain_values_at_the_entry() {
+        assert_eq!(value_of(&[0xa3, 1, 0x55]), "entry(r5)");
+        // The test's surroundings are at the entry if the expression begins with DW_OP_nop.
+        assert_eq!(value_of(&[0x96, 0xa3, 1, 0x55]), "r5");
+    }
+
+    #[test]
+    fn pieces_keep_their_order_and_gaps() {
+        let Ok(Place::Pieces(pieces)) = place_of(&[0x50, 0x93, 4, 0x93, 2, 0x91, 0x78, 0x9d, 5, 3]) else {
+            panic!()
+        };
+        let shape: Vec<_> = pieces.iter().map(|p| (p.bits, p.bit_offset)).collect();
+        assert_eq!(shape, [(32, 0), (16, 0), (5, 3)]);
+        assert_eq!(pieces[0].place, Place::Register(0));
+        assert_eq!(pieces[1].place, Place::OptimizedOut);
+        assert!(matches!(pieces[2].place, Place::Memory(_)));
+    }
+
+    #[test]
+    fn what_can_not_be_done_is_named() {
+        assert_eq!(place_of(&[0x97, 0x9f]), Err(unsupported("DW_OP_push_object_address")));
+        assert_eq!(place_of(&[0x22]), Err(LocationError::StackUnderflow));
+        assert_eq!(place_of(&[0x2f, 0xfd, 0xff]), Err(LocationError::TooLong));
+        let doubling = [[0x12, 0x22]; 40].concat();
+        assert_eq!(place_of(&[&[0x70, 0][..], &doubling].concat()), Err(LocationError::TooLong));
+        let branching = [[0x31, 0x28, 0, 0]; 40].concat();
+        assert_eq!(place_of(&[&[0x31][..], &branching].concat()), Err(LocationError::TooLong));
+        assert!(matches!(place_of(&[0xff]), Err(LocationError::Dwarf(_))));
+    }
+}
