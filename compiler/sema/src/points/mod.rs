@@ -9,6 +9,8 @@ use std::rc::Rc;
 use crate::target_var::Scope;
 
 pub mod process;
+pub mod session;
+pub mod timer;
 
 /// A place a written point stands for. `'d` is how long file contents stay valid.
 #[derive(Clone)]
@@ -33,3 +35,29 @@ pub type Resolved<'d> = Result<Vec<DerivedPoint<'d>>, Box<Diagnostic>>;
 /// The type of a family's entry point: the components of `point` are matched by the family. Warnings are added to the
 /// list, also when it fails.
 pub type Family<'a, 'd> = dyn Fn(&ast::ProbePoint, &mut Vec<Diagnostic>) -> Resolved<'d> + 'a;
+
+/// A point as written, without its condition: `process("x").function("y").return?`.
+pub fn point_text(point: &ast::ProbePoint) -> String {
+    let mut text = components_text(&point.components);
+    if point.sufficient {
+        text.push('!');
+    } else if point.optional {
+        text.push('?');
+    }
+    text
+}
+
+/// Components as written.
+pub fn components_text(components: &[ast::Component]) -> String {
+    let component = |c: &ast::Component| match &c.arg {
+        None => c.name.text.clone(),
+        Some(ast::Literal::Number(n)) => format!("{}({n})", c.name.text),
+        Some(ast::Literal::String(s)) => format!("{}(\"{}\")", c.name.text, String::from_utf8_lossy(s)),
+    };
+    components.iter().map(component).collect::<Vec<_>>().join(".")
+}
+
+/// The error for a component that the ones before it do not have.
+pub fn invalid_suffix(component: &ast::Component) -> Box<Diagnostic> {
+    Box::new(Diagnostic::error("invalid suffix for probe").at(component.span, ""))
+}

@@ -1,0 +1,200 @@
+//! Leaves out what has no effect, and says so: assignments to locals that nobody reads, expressions whose value nobody
+//! uses, loops over nothing, handlers without anything left. Works on the resolved tree, before types are inferred, so
+//! that code without effect needs no types.
+
+use std::collections::{HashMap, HashSet};
+
+use rstap_syntax::diagnostic::Diagnostic;
+use rstap_syntax::source::Span;
+
+use crate::hir::{Code, Expr, ExprKind, Local, Place, Stmt, Tree, Var};
+use crate::near::similar;
+use crate::usage::{Effects, Usage};
+
+/// Rounds after which what is left stays: each leaves out what the one before made useless.
+const MAX_ROUNDS: usize = 10;
+
+/// Leaves out what has no effect in all functions and handlers.
+pub fn drop_useless(tree: &mut Tree, diagnostics: &mut Vec<Diagnostic>) {
+    for _ in 0..MAX_ROUNDS {
+        let effects = Effects::of(tree);
+        let mut changed = false;
+        for body in &mut tree.bodies {
+            let mut sweep = Sweep::new(&effects, &body.code, &body.locals, body.library, diagnostics);
+            sweep.statements(&mut body.code);
+            changed |= sweep.changed;
+            while let Some(Stmt::Next) = body.code.last() {
+                body.code.pop();
+            }
+        }
+        for function in &mut tree.functions {
+            if let Code::Script(code) = &mut function.code {
+                let mut sweep = Sweep::new(&effects, code, &function.locals, function.library, diagnostics);
+                sweep.statements(code);
+                changed |= sweep.changed;
+            }
+        }
+        if !changed {
+            return;
+        }
+    }
+}
+
+struct Sweep<'a> {
+    effects: &'a Effects,
+    read: HashSet<Var>,
+    locals: &'a [Local],
+    /// No advice about library code.
+    silent: bool,
+    diagnostics: &'a mut Vec<Diagnostic>,
+    changed: bool,
+}
+
+impl<'a> Sweep<'a> {
+    fn new(
+        effects: &'a Effects,
+        code: &[Stmt],
+        locals: &'a [Local],
+        silent: bool,
+        diagnostics: &'a mut Vec<Diagnostic>,
+    ) -> Sweep<'a> {
+        Sweep { effects, read: Usage::of(code).read, locals, silent, diagnostics, changed: false }
+    }
+
+    fn statements(&mut self, code: &mut Vec<Stmt>) {
+        code.retain_mut(|statement| {
+            let keep = self.keep(statement);
+            self.changed |= !keep;
+            keep
+        });
+    }
+
+    /// Shortens a statement; whether anything is left of it.
+    fn keep(&mut self, statement: &mut Stmt) -> bool {
+        match statement {
+            Stmt::Expr(expr) => self.keep_expr(expr),
+            Stmt::If(condition, then, otherwise) => {
+                self.statements(then);
+                self.statements(otherwise);
+                if !then.is_empty() || !otherwise.is_empty() {
+                    return true;
+                }
+                if self.effects.is_pure(condition) {
+                    return false;
+                }
+                *statement = Stmt::Expr(condition.clone());
+                true
+            }
+            Stmt::Loop { body, step, .. } => {
+                self.statements(body);
+                if let Some(e) = step
+                    && !self.keep_expr(e)
+                {
+                    *step = None;
+                }
+                true
+            }
+            Stmt::Foreach(walk) => {
+                self.statements(&mut walk.body);
+                let bound = walk.keys.iter().chain(&walk.value).any(|&l| self.is_read(l));
+                bound || !walk.body.is_empty() || walk.limit.iter().any(|e| !self.effects.is_pure(e))
+            }
+            Stmt::ForeachBucket(local, _, body) => {
+                self.statements(body);
+                !body.is_empty() || self.is_read(*local)
+            }
+            Stmt::Try(body, _, catch) => {
+                self.statements(body);
+                self.statements(catch);
+                !body.is_empty()
+            }
+            _ => true,
+        }
+    }
+
+    fn keep_expr(&mut self, expr: &mut Expr) -> bool {
+        match &expr.kind {
+            ExprKind::Assign(_, Place::Var(Var::Local(local)), value) if !self.is_read(*local) => {
+                let value = (**value).clone();
+                self.changed = true;
+                self.say(
+                    format!("Eliding assignment to '{}'", self.locals[*local].name),
+                    expr.token,
+                    "its value is never read",
+                );
+                *expr = value;
+                return !self.effects.is_pure(expr);
+            }
+            ExprKind::Crement { place: Place::Var(Var::Local(local)), .. } if !self.is_read(*local) => {
+                return false;
+            }
+            _ => {}
+        }
+        if self.effects.is_pure(expr) {
+            self.say("Eliding side-effect-free expression".to_owned(), expr.token, "its value is not used");
+            return false;
+        }
+        true
+    }
+
+    fn is_read(&self, local: usize) -> bool {
+        self.read.contains(&Var::Local(local))
+    }
+
+    fn say(&mut self, message: String, span: Span, label: &str) {
+        if !self.silent && span != Span::default() {
+            self.diagnostics.push(Diagnostic::warning(message).at(span, label));
+        }
+    }
+}
+
+/// Warns of variables that are read and never assigned. `preset` are globals with a value from outside (`-G`).
+pub fn warn_never_assigned(
+    tree: &Tree,
+    bodies: &[usize],
+    functions: &[usize],
+    preset: &dyn Fn(&str) -> bool,
+    diagnostics: &mut Vec<Diagnostic>,
+) {
+    let mut units: Vec<(&[Stmt], &[Local], usize, bool)> = Vec::new();
+    for &body in bodies {
+        let body = &tree.bodies[body];
+        units.push((&body.code, &body.locals, 0, body.library));
+    }
+    for &function in functions {
+        let function = &tree.functions[function];
+        if let Code::Script(code) = &function.code {
+            units.push((code, &function.locals, function.param_count, function.library));
+        }
+    }
+    let mut globals: HashMap<usize, (bool, bool)> = HashMap::new();
+    let names = || tree.globals.iter().filter(|g| !g.library).map(|g| g.name.as_str());
+    for (code, locals, params, library) in units {
+        let usage = Usage::of(code);
+        usage.globals_read().for_each(|g| globals.entry(g).or_default().0 = true);
+        usage.globals_written().for_each(|g| globals.entry(g).or_default().1 = true);
+        if library {
+            continue;
+        }
+        for (index, local) in locals.iter().enumerate().skip(params) {
+            let var = Var::Local(index);
+            if usage.read.contains(&var) && !usage.written.contains(&var) && !local.hidden {
+                let near = similar(&local.name, locals.iter().map(|l| l.name.as_str()).chain(names()));
+                diagnostics.push(
+                    Diagnostic::warning(format!("never-assigned local variable '{}'{near}", local.name))
+                        .at(local.span, ""),
+                );
+            }
+        }
+    }
+    for (index, global) in tree.globals.iter().enumerate() {
+        let (read, written) = globals.get(&index).copied().unwrap_or_default();
+        if read && !written && global.init.is_none() && !global.library && !preset(&global.name) {
+            let near = similar(&global.name, names());
+            diagnostics.push(
+                Diagnostic::warning(format!("never-assigned global variable '{}'{near}", global.name))
+                    .at(global.span, ""),
+            );
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! Expressions.
+
+use std::rc::Rc;
+
+use rstap_syntax::ast::{self, AccessKind, AssignOp, Literal, TargetBase};
+use rstap_syntax::diagnostic::Diagnostic;
+use rstap_syntax::source::Span;
+
+use super::{Resolver, fold};
+use crate::hir::{Expr, ExprKind, Place, Target, Var};
+use crate::near::similar;
+use crate::target_var::Scope;
+
+impl Resolver<'_, '_, '_> {
+    /// Resolves an expression. After an error the result stands for anything: the pass ends before it is looked at.
+    pub(super) fn expr(&mut self, expr: &ast::Expr) -> Expr {
+        Expr { kind: self.expr_kind(expr), token: expr.token }
+    }
+
+    fn boxed(&mut self, expr: &ast::Expr) -> Box<Expr> {
+        Box::new(self.expr(expr))
+    }
+
+    pub(super) fn exprs(&mut self, exprs: &[ast::Expr]) -> Vec<Expr> {
+        exprs.iter().map(|e| self.expr(e)).collect()
+    }
+
+    fn expr_kind(&mut self, expr: &ast::Expr) -> ExprKind {
+        match &expr.kind {
+            ast::ExprKind::Literal(Literal::Number(n)) => ExprKind::Long(*n),
+            ast::ExprKind::Literal(Literal::String(s)) => ExprKind::Str(s.clone()),
+            ast::ExprKind::Symbol(_) => self.place(expr).map_or(ExprKind::Long(0), ExprKind::Read),
+            ast::ExprKind::Index(base, parts) => self.index(expr, base, parts),
+            ast::ExprKind::Call(name, args) => self.call(name, args, expr.token),
+            ast::ExprKind::Unary(op, operand) => {
+                let operand = self.boxed(operand);
+                match fold::unary(*op, &operand) {
+                    Some(value) => ExprKind::Long(value),
+                    None => ExprKind::Unary(*op, operand),
+                }
+            }
+            ast::ExprKind::Binary(op, left, right) => self.binary(*op, left, right),
+            ast::ExprKind::Crement { increment, prefix, target } => match self.place(target) {
+                Some(place) => {
+                    self.note_write(&place, target.token);
+                    ExprKind::Crement { increment: *increment, prefix: *prefix, place }
+                }
+                None => self.poison("invalid lvalue type", target.token),
+            },
+            ast::ExprKind::Assign(op, left, right) => self.assign(*op, left, right, expr.token),
+            ast::ExprKind::Ternary(condition, then, otherwise) => self.ternary(condition, then, otherwise),
+            ast::ExprKind::In(parts, array) => match self.array(array, parts.len()) {
+                Some(global) => ExprKind::Contains(global, self.parts(parts)),
+                None => ExprKind::Long(0),
+            },
+            ast::ExprKind::Regex { .. } => {
+                self.poison("regular expressions are not available yet", expr.token)
+            }
+            ast::ExprKind::Print(print) => self.print(print, expr.token),
+            ast::ExprKind::Stat(op, base, args) => self.extract(*op, base, args, expr.token),
+            ast::ExprKind::Target(target) => self
+                .target(target, expr.token)
+                .map_or(ExprKind::Long(0), |t| ExprKind::Read(Place::Target(t))),
+            ast::ExprKind::AddressOf(operand) => match &operand.kind {
+                ast::ExprKind::Target(target) => {
+                    self.target(target, operand.token).map_or(ExprKind::Long(0), ExprKind::AddressOf)
+                }
+                _ => {
+                    self.poison("cannot take the address of this: '&' needs a target variable", operand.token)
+                }
+            },
+            ast::ExprKind::Entry(operand) => {
+                self.unit.per_point = true;
+                ExprKind::Entry(self.boxed(operand))
+            }
+            ast::ExprKind::Defined(operand) => {
+                ExprKind::Long(i64::from(is_defined(operand, self.unit.scope.as_deref())))
+            }
+            ast::ExprKind::ProbeWrite(operand) => self.probe_write(operand),
+            ast::ExprKind::Const(_) => self.poison(
+                "@const cannot exist here: its value comes from C headers, and rstap runs no C compiler",
+                expr.token,
+            ),
+            ast::ExprKind::AtCall(name, _) => {
+                self.poison(&format!("unknown operator @{}", name.trim_start_matches('@')), expr.token)
+            }
+            ast::ExprKind::Embedded(embedded) => {
+                if !self.symbols.is_library(self.unit.file) {
+                    self.symbols.diagnostics.push(crate::symbols::no_embedded_code(embedded.span));
+                }
+                ExprKind::Long(0)
+            }
+        }
+    }
+
+    pub(super) fn poison(&mut self, message: &str, span: Span) -> ExprKind {
+        self.error(message, span);
+        ExprKind::Long(0)
+    }
+
+    fn binary(&mut self, op: ast::BinaryOp, left: &ast::Expr, right: &ast::Expr) -> ExprKind {
+        let left = self.boxed(left);
+        if let (false, ExprKind::Long(value), true) =
+            (self.unoptimized, &left.kind, matches!(op, ast::BinaryOp::And | ast::BinaryOp::Or))
+            && (*value != 0) == (op == ast::BinaryOp::Or)
+        {
+            return ExprKind::Long(i64::from(*value != 0));
+        }
+        let right = self.boxed(right);
+        match fold::binary(op, &left, &right) {
+            Some(folded) if !self.unoptimized => folded,
+            _ => ExprKind::Binary(op, left, right),
+        }
+    }
+
+    fn ternary(&mut self, condition: &ast::Expr, then: &ast::Expr, otherwise: &ast::Expr) -> ExprKind {
+        let condition = self.boxed(condition);
+        match condition.kind {
+            ExprKind::Long(0) => self.expr_kind(otherwise),
+            ExprKind::Long(_) => self.expr_kind(then),
+            _ => ExprKind::Ternary(condition, self.boxed(then), self.boxed(otherwise)),
+        }
+    }
+
+    fn assign(&mut self, op: AssignOp, left: &ast::Expr, right: &ast::Expr, token: Span) -> ExprKind {
+        if op == AssignOp::Aggregate {
+            let Some(stat) = self.stat(left) else {
+                self.exprs(std::slice::from_ref(right));
+                return ExprKind::Long(0);
+            };
+            self.note_stat_write(&stat, left.token);
+            return ExprKind::Aggregate(stat, self.boxed(right));
+        }
+        let Some(place) = self.place(left) else {
+            self.symbols.diagnostics.push(
+                Diagnostic::error("Expecting lvalue for assignment")
+                    .at(token, "")
+                    .see(left.token, "this cannot be assigned"),
+            );
+            return ExprKind::Long(0);
+        };
+        if matches!(place, Place::Target(_)) && !self.guru {
+            self.symbols.diagnostics.push(
+                Diagnostic::error("write to target variable not permitted; need stap -g")
+                    .at(left.token, "")
+                    .note("guru mode: rstap -g"),
+            );
+        }
+        self.note_write(&place, left.token);
+        let op = match op {
+            AssignOp::With(op) => Some(op),
+            AssignOp::Set | AssignOp::Aggregate => None,
+        };
+        ExprKind::Assign(op, place, self.boxed(right))
+    }
+
+    /// What can be read or assigned at an expression; `None` without a word if it has no such form.
+    pub(super) fn place(&mut self, expr: &ast::Expr) -> Option<Place> {
+        match &expr.kind {
+            ast::ExprKind::Symbol(name) => {
+                let var = self.var(name, expr.token);
+                if let Var::Global(global) = var {
+                    self.note_arity(global, 0, expr.token);
+                }
+                Some(Place::Var(var))
+            }
+            ast::ExprKind::Index(base, parts) if matches!(base.kind, ast::ExprKind::Symbol(_)) => {
+                let global = self.array(base, parts.len());
+                let key = self.full_parts(parts, expr.token);
+                // Without the array the error is said; any place will do.
+                Some(global.map_or(Place::Var(Var::Local(0)), |global| Place::Element(global, key)))
+            }
+            ast::ExprKind::Target(target) => self.target(target, expr.token).map(Place::Target),
+            _ => None,
+        }
+    }
+
+    fn index(&mut self, expr: &ast::Expr, base: &ast::Expr, parts: &[Option<ast::Expr>]) -> ExprKind {
+        match &base.kind {
+            ast::ExprKind::Symbol(_) => self.place(expr).map_or(ExprKind::Long(0), ExprKind::Read),
+            ast::ExprKind::Stat(op, operand, args) => self.bucket(*op, operand, args, parts, base.token),
+            _ => self.poison("unknown type in dereference", expr.token),
+        }
+    }
+
+    /// The array an expression names, used with this many key parts.
+    pub(super) fn array(&mut self, expr: &ast::Expr, arity: usize) -> Option<usize> {
+        let ast::ExprKind::Symbol(name) = &expr.kind else {
+            self.error("an array must be named here", expr.token);
+            return None;
+        };
+        let Some(global) = self.global(name) else {
+            let similar = similar(name, self.symbols.global_names());
+            self.symbols.diagnostics.push(
+                Diagnostic::error(format!(
+                    "unresolved arity-{arity} global array {name}, missing global declaration?{similar}"
+                ))
+                .at(expr.token, "")
+                .note(format!("arrays are global: global {name}")),
+            );
+            return None;
+        };
+        self.note_arity(global, arity, expr.token);
+        Some(global)
+    }
+
+    /// Key parts, `*` allowed.
+    pub(super) fn parts(&mut self, parts: &[Option<ast::Expr>]) -> Vec<Option<Expr>> {
+        parts.iter().map(|p| p.as_ref().map(|e| self.expr(e))).collect()
+    }
+
+    /// Key parts where `*` makes no sense.
+    pub(super) fn full_parts(&mut self, parts: &[Option<ast::Expr>], token: Span) -> Vec<Expr> {
+        if parts.iter().any(Option::is_none) {
+            self.error(
+                "'*' cannot stand here: only `in`, `delete` and the slice of a foreach take it",
+                token,
+            );
+        }
+        parts.iter().flatten().map(|e| self.expr(e)).collect()
+    }
+
+    fn call(&mut self, name: &str, args: &[ast::Expr], token: Span) -> ExprKind {
+        let args = self.exprs(args);
+        let declared = self.symbols.functions(name, self.unit.file);
+        if declared.is_empty() {
+            let similar = similar(name, self.symbols.function_names());
+            return self.poison(&format!("unresolved function {name}{similar}"), token);
+        }
+        let fitting: Vec<usize> = declared
+            .iter()
+            .copied()
+            .filter(|&f| self.symbols.functions[f].item.params.len() == args.len())
+            .collect();
+        if fitting.is_empty() {
+            let function = self.symbols.functions[declared[0]].clone();
+            let takes = function.item.params.len();
+            self.symbols.diagnostics.push(
+                Diagnostic::error(format!("arity mismatch found (function '{name}' takes {takes} args)"))
+                    .at(token, format!("{} given", args.len()))
+                    .see(function.item.name.span, "declared here"),
+            );
+            return ExprKind::Long(0);
+        }
+        if !self.guru
+            && !self.symbols.is_library(self.unit.file)
+            && fitting.iter().any(|&f| self.needs_guru(f))
+        {
+            self.symbols.diagnostics.push(
+                Diagnostic::error("function may not be used unless -g is specified")
+                    .at(token, "it changes the target's memory")
+                    .note("guru mode: rstap -g"),
+            );
+        }
+        ExprKind::Call(fitting.into_iter().map(|f| self.function(f)).collect(), args)
+    }
+
+    /// Whether a library function begins with the mark `%{ guru %}`.
+    fn needs_guru(&self, declared: usize) -> bool {
+        let ast::FunctionBody::Script(block) = &self.symbols.functions[declared].item.body else {
+            return false;
+        };
+        block.statements.first().is_some_and(|first| match &first.kind {
+            ast::StmtKind::Expr(ast::Expr { kind: ast::ExprKind::Embedded(embedded), .. }) => {
+                embedded.text.trim() == "guru"
+            }
+            _ => false,
+        })
+    }
+
+    fn target(&mut self, target: &ast::Target, token: Span) -> Option<Target> {
+        self.unit.per_point = true;
+        if let TargetBase::Value(_) = target.base {
+            self.error("unknown type in dereference", token);
+            return None;
+        }
+        let base = match &target.base {
+            TargetBase::Cast(base, ..) => Some(self.boxed(base)),
+            _ => None,
+        };
+        let mut indexes = Vec::new();
+        for access in &target.access {
+            if let AccessKind::Index(index) = &access.kind {
+                indexes.push(self.expr(index));
+            }
+        }
+        Some(Target { ast: Rc::new(target.clone()), base, indexes })
+    }
+
+    fn probe_write(&mut self, operand: &ast::Expr) -> ExprKind {
+        let ast::ExprKind::Symbol(name) = &operand.kind else {
+            return self.poison("@probewrite needs the name of a global variable", operand.token);
+        };
+        match self.global(name) {
+            Some(global) => ExprKind::ProbeWrite(global),
+            None => self.poison("@probewrite needs the name of a global variable", operand.token),
+        }
+    }
+
+    /// Refuses a write to an array that is being walked.
+    pub(super) fn note_write(&mut self, place: &Place, token: Span) {
+        if let Place::Element(global, _) = place {
+            self.note_array_write(*global, token);
+        }
+    }
+
+    pub(super) fn note_array_write(&mut self, global: usize, token: Span) {
+        if self.unit.walking.contains(&global) {
+            let name = self.tree.globals[global].name.clone();
+            self.error(&format!("variable '{name}' modified during 'foreach' iteration"), token);
+        }
+    }
+}
+
+/// The answer of `@defined(expr)` at a place: whether all target variables in it exist there.
+pub fn is_defined(expr: &ast::Expr, scope: Option<&(dyn Scope + '_)>) -> bool {
+    let mut defined = true;
+    crate::ast_walk::each_expr(expr, &mut |e| {
+        if let ast::ExprKind::Target(target) = &e.kind {
+            defined &= scope.is_some_and(|scope| scope.is_defined(target));
+        }
+    });
+    defined
+}

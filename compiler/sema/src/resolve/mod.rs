@@ -1,0 +1,304 @@
+//! From AST to the resolved tree: each name becomes a variable or function, assignments get places, formats are
+//! checked, `@defined` is answered, conditions that are constant choose their branch. It knows no types: which of two
+//! uses of a variable clash is found in [`crate::types`].
+
+mod expr;
+mod fold;
+mod format;
+mod print;
+mod stat;
+mod stmt;
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use rstap_abi::builtins::Builtin;
+use rstap_syntax::ast;
+use rstap_syntax::diagnostic::Diagnostic;
+use rstap_syntax::source::Span;
+
+use crate::expand::Part;
+use crate::hir::{Body, Code, Function, Global, Local, Stmt, Tree, Var};
+use crate::symbols::{FileIndex, Symbols, no_embedded_code};
+use crate::target_var::Scope;
+
+pub use expr::is_defined;
+pub use format::arguments as argument_types;
+
+/// Resolves handlers and the functions they call.
+pub struct Resolver<'a, 't, 'd> {
+    /// What is declared.
+    pub symbols: &'a mut Symbols<'t>,
+    /// The result.
+    pub tree: Tree,
+    /// `-u`: constant conditions keep both branches.
+    pub unoptimized: bool,
+    /// `-g`
+    pub guru: bool,
+    /// What target variables mean in functions.
+    pub global_scope: Option<Rc<dyn Scope + 'd>>,
+    globals: HashMap<usize, usize>,
+    functions: HashMap<usize, usize>,
+    queue: Vec<(usize, usize)>,
+    unit: Unit<'d>,
+}
+
+/// The function or handler at work.
+#[derive(Default)]
+struct Unit<'d> {
+    file: FileIndex,
+    locals: Vec<Local>,
+    names: HashMap<String, usize>,
+    param_count: usize,
+    is_function: bool,
+    loop_depth: u32,
+    /// Arrays being walked.
+    walking: Vec<usize>,
+    scope: Option<Rc<dyn Scope + 'd>>,
+    per_point: bool,
+}
+
+impl<'a, 't, 'd> Resolver<'a, 't, 'd> {
+    /// A resolver with an empty tree.
+    pub fn new(symbols: &'a mut Symbols<'t>, unoptimized: bool, guru: bool) -> Self {
+        Resolver {
+            symbols,
+            tree: Tree::default(),
+            unoptimized,
+            guru,
+            global_scope: None,
+            globals: HashMap::new(),
+            functions: HashMap::new(),
+            queue: Vec::new(),
+            unit: Unit::default(),
+        }
+    }
+
+    /// Resolves a handler: guards first, then the parts, which share their locals. Its index in the tree.
+    pub fn body(
+        &mut self,
+        name: String,
+        guards: &[(ast::Expr, FileIndex)],
+        parts: &[Part],
+        scope: Option<Rc<dyn Scope + 'd>>,
+    ) -> usize {
+        self.unit = Unit { scope, ..Unit::default() };
+        let mut code: Vec<Stmt> = guards.iter().map(|(guard, file)| self.guard(guard, *file)).collect();
+        let mut span = Span::default();
+        let mut library = true;
+        for &part in parts {
+            let (file, block, place) = part_block(self.symbols, part);
+            self.unit.file = file;
+            if let Part::Probe(_) = part {
+                span = place;
+                library = self.symbols.is_library(file);
+            }
+            code.extend(self.block(block.block()));
+        }
+        let unit = std::mem::take(&mut self.unit);
+        self.tree.bodies.push(Body {
+            name,
+            span,
+            library,
+            locals: unit.locals,
+            code,
+            per_point: unit.per_point,
+        });
+        self.tree.bodies.len() - 1
+    }
+
+    /// Resolves the functions that were called so far, and those they call.
+    pub fn called_functions(&mut self) {
+        while let Some((declared, index)) = self.queue.pop() {
+            self.function_body(declared, index);
+        }
+    }
+
+    /// Resolves what no handler calls, for its errors alone.
+    pub fn check_unused_functions(&mut self) {
+        for declared in 0..self.symbols.functions.len() {
+            if !self.symbols.is_library(self.symbols.functions[declared].file) {
+                self.function(declared);
+                self.called_functions();
+            }
+        }
+    }
+
+    /// The tree's index of a declared function.
+    fn function(&mut self, declared: usize) -> usize {
+        if let Some(&index) = self.functions.get(&declared) {
+            return index;
+        }
+        let index = self.tree.functions.len();
+        self.functions.insert(declared, index);
+        let declaration = self.symbols.functions[declared].clone();
+        let ast = &declaration.item;
+        let library = self.symbols.is_library(declaration.file);
+        let mut code = Code::Script(Vec::new());
+        if let ast::FunctionBody::Embedded(embedded) = &ast.body {
+            match Builtin::by_name(embedded.text.trim()).filter(|_| library) {
+                Some(builtin) => code = Code::Builtin(builtin),
+                None if library => self.error("no such builtin", embedded.span),
+                None => self.symbols.diagnostics.push(no_embedded_code(embedded.span)),
+            }
+        } else {
+            self.queue.push((declared, index));
+        }
+        let params = ast.params.iter();
+        self.tree.functions.push(Function {
+            name: ast.name.text.clone(),
+            span: ast.name.span,
+            library,
+            param_count: ast.params.len(),
+            locals: params.clone().map(|p| local(&p.name.text, p.name.span)).collect(),
+            param_types: params.map(|p| p.ty).collect(),
+            return_type: ast.return_type,
+            code,
+        });
+        index
+    }
+
+    fn function_body(&mut self, declared: usize, index: usize) {
+        let declaration = self.symbols.functions[declared].clone();
+        let ast::FunctionBody::Script(block) = &declaration.item.body else { return };
+        self.unit = Unit {
+            file: declaration.file,
+            is_function: true,
+            param_count: declaration.item.params.len(),
+            scope: self.global_scope.clone(),
+            ..Unit::default()
+        };
+        for param in &declaration.item.params {
+            let name = param.name.text.clone();
+            if self.unit.names.insert(name.clone(), self.unit.locals.len()).is_some() {
+                self.error("duplicate parameter names", param.name.span);
+            }
+            self.unit.locals.push(local(&name, param.name.span));
+        }
+        let code = self.block(block);
+        let unit = std::mem::take(&mut self.unit);
+        self.tree.functions[index].locals = unit.locals;
+        self.tree.functions[index].code = Code::Script(code);
+    }
+
+    /// The tree's index of a declared global.
+    fn global_index(&mut self, declared: usize) -> usize {
+        if let Some(&index) = self.globals.get(&declared) {
+            return index;
+        }
+        let declaration = self.symbols.globals[declared].clone();
+        let ast = &declaration.item;
+        let library = self.symbols.is_library(declaration.file);
+        let scalar = ast.init.is_some().then_some((0, ast.name.span));
+        self.tree.globals.push(Global {
+            name: ast.name.text.clone(),
+            span: ast.name.span,
+            library,
+            wrap: ast.wrap,
+            size: ast.size,
+            init: ast.init.clone(),
+            arity: scalar,
+            stat: Default::default(),
+        });
+        self.globals.insert(declared, self.tree.globals.len() - 1);
+        self.tree.globals.len() - 1
+    }
+
+    /// The global that a name means here, if it means one.
+    fn global(&mut self, name: &str) -> Option<usize> {
+        if self.unit.names.get(name).is_some_and(|&local| local < self.unit.param_count) {
+            return None;
+        }
+        let declared = self.symbols.global(name, self.unit.file)?;
+        Some(self.global_index(declared))
+    }
+
+    /// The variable that a name means here; a new name is a new local.
+    fn var(&mut self, name: &str, span: Span) -> Var {
+        match self.global(name) {
+            Some(global) => Var::Global(global),
+            None => Var::Local(self.local(name, span)),
+        }
+    }
+
+    fn local(&mut self, name: &str, span: Span) -> usize {
+        if let Some(&index) = self.unit.names.get(name) {
+            return index;
+        }
+        self.unit.names.insert(name.to_owned(), self.unit.locals.len());
+        self.unit.locals.push(local(name, span));
+        self.unit.locals.len() - 1
+    }
+
+    /// A local without a name of the script's.
+    fn hidden_local(&mut self, name: &str, span: Span) -> usize {
+        self.unit.locals.push(Local { hidden: true, ..local(name, span) });
+        self.unit.locals.len() - 1
+    }
+
+    /// Notes that a global is used with this many key parts; says so if that is not as elsewhere.
+    fn note_arity(&mut self, global: usize, arity: usize, span: Span) {
+        let global = &mut self.tree.globals[global];
+        match global.arity {
+            None => global.arity = Some((arity, span)),
+            Some((known, _)) if known == arity => {}
+            Some((known, first)) => {
+                let what = if known == 0 {
+                    "used as a scalar".to_owned()
+                } else {
+                    format!("used with {known} key part(s)")
+                };
+                let error = Diagnostic::error(format!("inconsistent arity ({known} vs {arity})"))
+                    .at(span, "")
+                    .see(first, format!("arity {known} first inferred here: {what}"));
+                self.symbols.diagnostics.push(error);
+            }
+        }
+        if arity > rstap_abi::limits::MAX_KEYS {
+            self.error(
+                &format!("too many key parts: an array has at most {}", rstap_abi::limits::MAX_KEYS),
+                span,
+            );
+        }
+    }
+
+    fn error(&mut self, message: &str, span: Span) {
+        self.symbols.diagnostics.push(Diagnostic::error(message).at(span, ""));
+    }
+}
+
+fn local(name: &str, span: Span) -> Local {
+    Local { name: name.to_owned(), span, walks: None, hidden: false }
+}
+
+/// The block of a part, kept alive apart from the symbols.
+pub enum PartBlock {
+    /// Of a probe.
+    Probe(Rc<crate::symbols::Declared<ast::Probe>>),
+    /// Of an alias.
+    Alias(Rc<crate::symbols::Declared<ast::Alias>>),
+}
+
+impl PartBlock {
+    /// The statements.
+    pub fn block(&self) -> &ast::Block {
+        match self {
+            PartBlock::Probe(probe) => &probe.item.body,
+            PartBlock::Alias(alias) => &alias.item.body,
+        }
+    }
+}
+
+/// File, block and place of a part.
+pub fn part_block(symbols: &Symbols<'_>, part: Part) -> (FileIndex, PartBlock, Span) {
+    match part {
+        Part::Probe(index) => {
+            let probe = &symbols.probes[index];
+            (probe.file, PartBlock::Probe(probe.clone()), probe.item.span)
+        }
+        Part::Alias(index) => {
+            let alias = &symbols.aliases[index];
+            (alias.file, PartBlock::Alias(alias.clone()), alias.item.span)
+        }
+    }
+}

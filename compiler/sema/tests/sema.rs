@@ -1,0 +1,162 @@
+//! Pass 2 on files: `tests/sema/ok/NAME.stp` must give the warnings, the probe list and the IR in `NAME.txt`, and
+//! `tests/sema/err/NAME.stp` the errors. A first line `//@ args: -g -G x=1 -- a b` gives options and script arguments.
+//! `UPDATE_EXPECT=1` writes the expectations.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rstap_sema::files::Files;
+use rstap_sema::{Options, Tapset, analyze, ir, print};
+use rstap_syntax::ParseConfig;
+use rstap_syntax::diagnostic::render;
+use rstap_syntax::source::SourceMap;
+
+/// A world without files.
+struct Nothing;
+
+fn absent<T>() -> io::Result<T> {
+    Err(io::Error::from(io::ErrorKind::NotFound))
+}
+
+impl<'d> Files<'d> for Nothing {
+    fn read(&self, _: &Path) -> io::Result<&'d [u8]> {
+        absent()
+    }
+
+    fn keep(&self, bytes: Vec<u8>) -> &'d [u8] {
+        bytes.leak()
+    }
+
+    fn canonicalize(&self, _: &Path) -> io::Result<PathBuf> {
+        absent()
+    }
+
+    fn list(&self, _: &Path) -> io::Result<Vec<String>> {
+        absent()
+    }
+
+    fn search_path(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    fn user_id(&self, _: &str) -> Option<u32> {
+        None
+    }
+
+    fn own_user_id(&self) -> u32 {
+        1000
+    }
+
+    fn process_executable(&self, _: u32) -> io::Result<PathBuf> {
+        absent()
+    }
+
+    fn process_libraries(&self, _: u32) -> io::Result<Vec<PathBuf>> {
+        absent()
+    }
+}
+
+fn folder(kind: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/sema").join(kind)
+}
+
+fn scripts(kind: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder(kind)).expect("the folder of cases exists");
+    let mut scripts: Vec<PathBuf> = entries
+        .map(|entry| entry.expect("the folder can be read").path())
+        .filter(|path| path.extension().is_some_and(|e| e == "stp"))
+        .collect();
+    scripts.sort();
+    assert!(!scripts.is_empty());
+    scripts
+}
+
+fn options(text: &str) -> Options {
+    let mut options = Options::default();
+    let line = text.lines().next().unwrap_or("");
+    let mut words = line.strip_prefix("//@ args:").unwrap_or("").split_whitespace();
+    while let Some(word) = words.next() {
+        match word {
+            "-g" => options.guru = true,
+            "-u" => options.unoptimized = true,
+            "-G" => {
+                let (name, value) = words.next().and_then(|w| w.split_once('=')).expect("-G NAME=VALUE");
+                options.globals.push((name.to_owned(), value.to_owned()));
+            }
+            "--" => options.config.args = words.by_ref().map(str::to_owned).collect(),
+            other => panic!("unknown option {other}"),
+        }
+    }
+    options
+}
+
+/// What pass 2 says of a script: text to compare, and whether there were errors.
+fn elaborate(script: &Path) -> (String, bool) {
+    let text = std::fs::read_to_string(script).expect("the script can be read");
+    let name = script.file_name().expect("a script has a name").to_string_lossy().into_owned();
+    let mut options = options(&text);
+    let mut sources = SourceMap::default();
+    let tapset = Tapset::embedded();
+    let (macros, problems) = tapset.macros(&mut sources, &ParseConfig::default());
+    assert!(problems.is_empty(), "{}", render(&sources, &problems, false));
+    options.config.macros = Arc::new(macros);
+    options.config.guru = options.guru;
+    let source = sources.add(name, text);
+    let parsed = rstap_syntax::parse(&sources, source, &options.config);
+    if parsed.diagnostics.iter().any(|d| d.is_error()) {
+        return (render(&sources, &parsed.diagnostics, false), true);
+    }
+    let (result, diagnostics) = analyze(Rc::new(Nothing), &mut sources, vec![parsed.file], &tapset, &options);
+    let mut shown = render(&sources, &diagnostics, false);
+    let failed = result.is_none();
+    assert_eq!(
+        failed,
+        diagnostics.iter().any(|d| d.is_error()),
+        "an error, and only that, means no result: {shown}"
+    );
+    if let Some(result) = &result {
+        if !shown.is_empty() {
+            shown.push('\n');
+        }
+        shown.push_str(&print::elaborated(result));
+        shown.push('\n');
+        shown.push_str(&ir::print::print(result));
+    }
+    (shown, failed)
+}
+
+/// Compares with the file beside the script, or writes it; gives what differs.
+fn difference(script: &Path, actual: &str) -> Option<String> {
+    let path = script.with_extension("txt");
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        std::fs::write(&path, actual).expect("the expectation can be written");
+        return None;
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    (expected != actual)
+        .then(|| format!("{}:\n--- expected\n{expected}\n--- actual\n{actual}", script.display()))
+}
+
+fn check(kind: &str, fails: bool) {
+    let mut differences = Vec::new();
+    for script in scripts(kind) {
+        let (shown, failed) = elaborate(&script);
+        differences.extend(difference(&script, &shown));
+        if failed != fails {
+            differences.push(format!("{}: unexpected outcome\n{shown}", script.display()));
+        }
+    }
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
+}
+
+#[test]
+fn good_scripts_give_their_ir() {
+    check("ok", false);
+}
+
+#[test]
+fn bad_scripts_give_their_errors() {
+    check("err", true);
+}
