@@ -3,9 +3,10 @@
 use rstap_abi::fault::Fault;
 use rstap_abi::format::{FROM_ARGUMENT, UNSET, conversion, flag};
 use rstap_abi::layout::Histogram;
+use rstap_abi::record::NO_SITE;
 
 use super::{Environment, Evaluated, Evaluator, Failure, Locals, Statistic, Value};
-use crate::ir::{Directive, Format, StatRef};
+use crate::ir::{Directive, Format, SiteId, StatRef};
 
 /// A conversion with its numbers known.
 struct Spec {
@@ -84,7 +85,8 @@ impl<E: Environment> Evaluator<'_, E> {
         let stat = self.stat(stat, locals, None)?;
         match stat.filter(|stat| !stat.values.is_empty()) {
             Some(stat) => Ok(picture(&stat).into_bytes()),
-            None => Err(Failure::new(Fault::EmptyAggregate).into()),
+            // The IR names no place for these.
+            None => Err(Failure::new(Fault::EmptyAggregate).at(SiteId(NO_SITE)).into()),
         }
     }
 }

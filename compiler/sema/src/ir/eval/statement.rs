@@ -139,13 +139,13 @@ impl<E: Environment> Evaluator<'_, E> {
         sort(&mut keys, walk.order, self.map(walk.map));
         keys.truncate(limit.map_or(usize::MAX, |limit| limit.max(0) as usize));
         keys.retain(|key| store::matches(key, &pattern));
-        let mut keys = keys.into_iter();
+        let stamped: Vec<_> = keys.into_iter().map(|key| (self.map(walk.map).stamp(&key), key)).collect();
+        let mut elements = stamped.into_iter();
         loop {
             self.charge(1)?;
-            // Elements deleted since the walk began are passed over.
-            let Some(key) = keys.find(|key| self.map(walk.map).get(key).is_some()) else {
-                return Ok(Flow::On);
-            };
+            // Elements deleted since the walk began are passed over, also if others took their keys.
+            let next = elements.find(|(stamp, key)| self.map(walk.map).stamp(key) == *stamp);
+            let Some((_, key)) = next else { return Ok(Flow::On) };
             for (local, part) in walk.keys.iter().zip(&key) {
                 if let Some(local) = local {
                     locals.set(*local, part.clone());

@@ -192,6 +192,11 @@ impl Map {
         keys.into_iter().map(|(_, key)| key).collect()
     }
 
+    /// What tells an element from a later one with the same key.
+    pub(super) fn stamp(&self, key: &[Part]) -> Option<u64> {
+        self.elements.get(key).map(|(stamp, _)| *stamp)
+    }
+
     pub(super) fn delete(&mut self, pattern: &[Option<Part>]) {
         self.elements.retain(|key, _| !matches(key, pattern));
     }
