@@ -189,6 +189,7 @@ pub struct Stmt {
 
 /// The kinds of statement.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "a tree is small, and read more often than it is made")]
 pub enum StmtKind {
     /// `;`
     Empty,
@@ -198,7 +199,7 @@ pub enum StmtKind {
     Expr(Expr),
     /// `if (c) s else t`
     If(Expr, Box<Stmt>, Option<Box<Stmt>>),
-    /// `for (init; cond; step) body`; `while (c)` is a `For` with neither init nor step.
+    /// `for (init; cond; step) body`
     For(Option<Expr>, Option<Expr>, Option<Expr>, Box<Stmt>),
     /// `while (c) body`
     While(Expr, Box<Stmt>),

@@ -7,8 +7,7 @@ use logos::Logos;
 /// The kinds of raw token.
 #[derive(Logos, Clone, Copy, Debug, PartialEq, Eq)]
 #[logos(skip r"[ \t\r\n\x0b\x0c]+")]
-#[logos(skip(r"#[^\n]*", allow_greedy = true))]
-#[logos(skip(r"//[^\n]*", allow_greedy = true))]
+#[logos(skip(r"(#|//)[^\n]*", allow_greedy = true))]
 pub enum Raw {
     /// Name or keyword, possibly with the `$` of pretty-printing at its end.
     #[regex(r"[A-Za-z_][A-Za-z0-9_$]*")]
