@@ -1,5 +1,19 @@
-//! Pass 5: plant probes, run handlers, drain output.
+//! Pass 5: plant the probes of a program, run its handlers, drain their output.
+//!
+//! [`session`] is the way in. Below it: [`backend`] finds hits, [`dispatch`] runs handlers with [`environment`] as the
+//! core's surroundings, [`output`] drains the ring, [`timers`] run beside. [`process`] and [`breakpoint`] know
+//! processes and instructions and nothing of sessions.
 
 pub mod backend;
 pub mod breakpoint;
+pub mod dispatch;
+pub mod environment;
+pub mod mapping;
+pub mod output;
 pub mod process;
+pub mod session;
+pub mod symbols;
+mod sys;
+pub mod timers;
+
+pub use session::{Options, Outcome, Session, SessionError, Target};

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub mod image;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -41,6 +43,12 @@ pub fn build(source: &str, flags: &[&str]) -> Target {
         .status()
         .expect("cc is installed");
     assert!(status.success(), "cc failed on {source}");
+    Target { symbols: symbols(&path), path }
+}
+
+/// A target compiled before, perhaps by another process.
+pub fn existing(path: &str) -> Target {
+    let path = PathBuf::from(path);
     Target { symbols: symbols(&path), path }
 }
 

@@ -138,6 +138,16 @@ impl<H: Handlers> Tracer<H> {
         self.handlers
     }
 
+    /// The -c or -x process.
+    pub fn target(&self) -> Option<i32> {
+        self.target
+    }
+
+    /// Whether there is a probe that needs processes to be traced.
+    pub fn wants_processes(&self) -> bool {
+        self.registry.wants_processes()
+    }
+
     /// How the -c or -x process ended, if it did.
     pub fn target_end(&self) -> Option<End> {
         self.target_end

@@ -1,0 +1,200 @@
+//! The core's environment inside rstap: time, pauses, and the process at the probe, looked up when a handler asks.
+
+use std::cell::{Cell, RefCell};
+use std::path::Path;
+use std::time::Duration;
+
+use rstap_abi::context::{Context, REGISTER_COUNT};
+use rstap_core::env::{Clock, Env, ProcessNumber, ProcessText, SymbolForm};
+use rstap_core::text::Text;
+
+use crate::backend::TargetMemory;
+use crate::output::Output;
+use crate::process::{Status, maps, status};
+
+/// The surroundings of one handler.
+pub struct HostEnv<'h, 's> {
+    owner: u32,
+    output: &'h Output<'s>,
+    target: u32,
+    memory: Option<&'h dyn TargetMemory>,
+    wrote_registers: Cell<bool>,
+    about: RefCell<Option<Status>>,
+}
+
+impl<'h, 's> HostEnv<'h, 's> {
+    /// For a handler that runs on the thread `owner` of rstap.
+    pub fn new(
+        owner: u32,
+        output: &'h Output<'s>,
+        target: u32,
+        memory: Option<&'h dyn TargetMemory>,
+    ) -> HostEnv<'h, 's> {
+        let (wrote_registers, about) = (Cell::new(false), RefCell::new(None));
+        HostEnv { owner, output, target, memory, wrote_registers, about }
+    }
+
+    /// Whether the handler changed registers.
+    pub fn wrote_registers(&self) -> bool {
+        self.wrote_registers.get()
+    }
+
+    fn status<T>(&self, context: &Context, get: impl FnOnce(&Status) -> T) -> Option<T> {
+        let mut about = self.about.borrow_mut();
+        if about.is_none() {
+            *about = Status::read(process_of(context));
+        }
+        about.as_ref().map(get)
+    }
+}
+
+/// The process a handler asks about: that at the probe, or rstap itself in begin, end and timer probes.
+fn process_of(context: &Context) -> i32 {
+    if context.pid == 0 { std::process::id() as i32 } else { context.pid as i32 }
+}
+
+fn thread_of(context: &Context) -> i32 {
+    if context.tid == 0 { std::process::id() as i32 } else { context.tid as i32 }
+}
+
+/// Whether a thread of any process in our pid namespace exists.
+pub fn is_alive(owner: u32) -> bool {
+    Path::new(&format!("/proc/{owner}")).exists()
+}
+
+impl Env for HostEnv<'_, '_> {
+    fn owner(&self) -> u32 {
+        self.owner
+    }
+
+    fn is_alive(&self, owner: u32) -> bool {
+        is_alive(owner)
+    }
+
+    fn pause_us(&self, us: u64) {
+        std::thread::sleep(Duration::from_micros(us));
+    }
+
+    fn time_ns(&self, clock: Clock) -> i64 {
+        let clock = match clock {
+            Clock::Realtime => nix::time::ClockId::CLOCK_REALTIME,
+            Clock::Monotonic => nix::time::ClockId::CLOCK_MONOTONIC,
+            Clock::Thread => nix::time::ClockId::CLOCK_THREAD_CPUTIME_ID,
+        };
+        nix::time::clock_gettime(clock)
+            .map_or(0, |time| time.tv_sec().saturating_mul(1_000_000_000).saturating_add(time.tv_nsec()))
+    }
+
+    fn cycles(&self) -> u64 {
+        crate::sys::cycles()
+    }
+
+    fn read_target(&self, _context: &Context, address: u64, into: &mut [u8]) -> bool {
+        self.memory.is_some_and(|memory| memory.read(address, into))
+    }
+
+    fn write_target(&self, _context: &Context, address: u64, from: &[u8]) -> bool {
+        self.memory.is_some_and(|memory| memory.write(address, from))
+    }
+
+    fn write_register(&self, context: &Context, register: usize, _value: u64) -> bool {
+        let general = register < rstap_abi::context::register::RIP && register < REGISTER_COUNT;
+        let possible = general && context.flags & rstap_abi::context::flags::HAS_REGISTERS != 0;
+        self.wrote_registers.set(self.wrote_registers.get() || possible);
+        possible
+    }
+
+    fn make_room(&self) -> bool {
+        // A record whose producer died is given up by the writer thread; looking for that here would cost a
+        // system call for each one that is merely slow.
+        self.output.make_room(|_| true)
+    }
+
+    fn process_number(&self, context: &Context, which: ProcessNumber) -> i64 {
+        let field = |number| {
+            status::stat_field(process_of(context), number).and_then(|text| text.parse().ok()).unwrap_or(0)
+        };
+        let id = |get: fn(&Status) -> u32| self.status(context, get).map_or(0, i64::from);
+        match which {
+            ProcessNumber::Ppid => field(4),
+            ProcessNumber::Pgrp => field(5),
+            ProcessNumber::Sid => field(6),
+            ProcessNumber::Uid => id(|s| s.user[0]),
+            ProcessNumber::Euid => id(|s| s.user[1]),
+            ProcessNumber::Gid => id(|s| s.group[0]),
+            ProcessNumber::Egid => id(|s| s.group[1]),
+            ProcessNumber::Cpu => status::cpu(thread_of(context)).map_or(0, |cpu| cpu as i64),
+            ProcessNumber::Target => i64::from(self.target),
+            ProcessNumber::TimeZoneOffset => crate::sys::time_zone().0,
+        }
+    }
+
+    fn process_text(&self, context: &Context, which: ProcessText<'_>, out: &mut Text<'_>) {
+        let pid = process_of(context);
+        match which {
+            ProcessText::ExecName => {
+                let name = std::fs::read(format!("/proc/{pid}/comm")).unwrap_or_default();
+                out.put(name.strip_suffix(b"\n").unwrap_or(&name));
+            }
+            ProcessText::CommandLine(number) => {
+                let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+                put_argument(&line, number, out);
+            }
+            ProcessText::Variable(name) => {
+                let variables = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+                let value = variables
+                    .split(|b| *b == 0)
+                    .find_map(|entry| entry.strip_prefix(name)?.strip_prefix(b"="));
+                out.put(value.unwrap_or_default());
+            }
+            ProcessText::TimeZone => {
+                out.put(crate::sys::time_zone().1.as_bytes());
+            }
+        }
+    }
+
+    fn symbol(&self, context: &Context, address: u64, form: SymbolForm, out: &mut Text<'_>) {
+        match form {
+            SymbolForm::Module => {
+                let mappings = maps::read(process_of(context)).unwrap_or_default();
+                match mappings.iter().find(|m| (m.start..m.end).contains(&address)) {
+                    Some(mapping) if !mapping.path.is_empty() => out.put(mapping.path.as_bytes()),
+                    _ => out.put(b"<unknown>"),
+                };
+            }
+            _ => crate::symbols::put(process_of(context), address, form, out),
+        }
+    }
+}
+
+fn put_argument(line: &[u8], number: i64, out: &mut Text<'_>) {
+    let line = line.strip_suffix(b"\0").unwrap_or(line);
+    let mut arguments = line.split(|b| *b == 0);
+    if let Ok(number) = usize::try_from(number) {
+        out.put(arguments.nth(number).unwrap_or_default());
+        return;
+    }
+    for (index, argument) in arguments.enumerate() {
+        if index > 0 {
+            out.put(b" ");
+        }
+        out.put(argument);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_numbered_or_joined() {
+        let argument = |number| {
+            let mut bytes = [0; 64];
+            let mut text = Text::new(&mut bytes);
+            put_argument(b"prog\0-a\0b c\0", number, &mut text);
+            String::from_utf8_lossy(text.as_bytes()).into_owned()
+        };
+        assert_eq!([argument(0), argument(2), argument(3)], ["prog", "b c", ""]);
+        assert_eq!(argument(-1), "prog -a b c");
+    }
+}

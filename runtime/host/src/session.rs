@@ -1,0 +1,672 @@
+//! Pass 5: one session, from a program to its outcome.
+//!
+//! ```text
+//! map arena and image, initialise globals
+//! start or attach to the target, plant probes; it is held
+//! begin probes, by number; process.begin; the target goes on
+//!     timers │ tracer thread │ writer thread │ this thread waits: end of the target, exit(), signals, -T
+//! target given back unharmed
+//! end probes by number, or error probes after too many errors; all output written; counts
+//! ```
+//!
+//! A command (-c) that still runs when the session ends is given back and sent SIGTERM: it was started for the
+//! session only, and would be left fighting with the shell for the terminal. One that has not begun (a begin probe
+//! said exit()) is killed. A process given with -x, or found, just goes on.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::eventfd::{EfdFlags, EventFd};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use rstap_abi::session::state;
+use rstap_core::output::Consumer;
+use rstap_core::session::{SessionView, skipped};
+use rstap_core::setup;
+use rstap_program::{Initial, Point, ProbeId, Program};
+
+use crate::backend::ptrace::control::Control;
+use crate::backend::ptrace::registry::Registry;
+use crate::backend::ptrace::{End, LaunchError, Report, Tracer, sys};
+use crate::dispatch::{Shared, Worker, WorkerMemory};
+use crate::environment::is_alive;
+use crate::mapping::{ArenaMapping, ImageMapping, MappingError};
+use crate::output::{Output, OutputError, Sink};
+use crate::process::access::AccessError;
+use crate::process::filter::MissingModule;
+use crate::process::newcomers::Newcomers;
+use crate::process::{Modules, status};
+use crate::timers::{Due, Stop, Timers};
+
+/// What a session works on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Target {
+    /// Start this command (-c).
+    Command(String),
+    /// This process (-x).
+    Pid(u32),
+    /// All processes that the probes are for, now and later.
+    #[default]
+    None,
+}
+
+/// How a session is run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What it works on.
+    pub target: Target,
+    /// Output goes here instead of standard output (-o).
+    pub output: Option<PathBuf>,
+    /// Number of -v.
+    pub verbose: u8,
+    /// Ends the session after this time (-T).
+    pub timeout: Option<Duration>,
+    /// No warnings (-w).
+    pub suppress_warnings: bool,
+    /// Run-time errors do not count for the exit status (--suppress-handler-errors).
+    pub suppress_handler_errors: bool,
+    /// SIGINT, SIGTERM, SIGHUP and SIGQUIT end the session. They are blocked in the calling thread and those it
+    /// starts. Off for programs that have their own idea of signals, and end the session with [`Ender::end`].
+    pub handle_signals: bool,
+    /// Bytes of the output ring.
+    pub ring_bytes: u64,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            target: Target::None,
+            output: None,
+            verbose: 0,
+            timeout: None,
+            suppress_warnings: false,
+            suppress_handler_errors: false,
+            handle_signals: true,
+            ring_bytes: 4 << 20,
+        }
+    }
+}
+
+/// A session could not begin.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The globals are larger than any memory.
+    #[error("the script's globals need {bytes} bytes; give arrays a smaller size or lower MAXMAPENTRIES")]
+    TooLarge {
+        /// What they need.
+        bytes: u64,
+    },
+    /// No memory.
+    #[error(transparent)]
+    Mapping(#[from] MappingError),
+    /// The image is not one.
+    #[error("the handler image is not one of this rstap's ABI version")]
+    BadImage,
+    /// The plan of the arena contradicts itself.
+    #[error("the plan of the arena is inconsistent")]
+    BadPlan,
+    /// A probed file is gone.
+    #[error(transparent)]
+    Module(#[from] MissingModule),
+    /// The -o file cannot be made.
+    #[error("cannot open {path}: {error}")]
+    OutputFile {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        error: std::io::Error,
+    },
+    /// A number of processes.
+    #[error("{pid} is no process id")]
+    BadPid {
+        /// What was given.
+        pid: u32,
+    },
+    /// The target cannot be traced.
+    #[error("cannot attach: {0}")]
+    Access(#[from] AccessError),
+    /// The command cannot be started.
+    #[error(transparent)]
+    Launch(#[from] LaunchError),
+    /// The system refused something a session needs.
+    #[error("cannot set up {what}: {error}")]
+    System {
+        /// What.
+        what: &'static str,
+        /// Why.
+        #[source]
+        error: std::io::Error,
+    },
+}
+
+/// How a session ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Exit status for rstap: 0, or 1 after run-time errors, a failed command, or output that could not be written.
+    pub status: i32,
+    /// Run-time errors.
+    pub errors: u64,
+    /// Skipped probes.
+    pub skipped: u64,
+    /// How the -c or -x process ended, if it did.
+    pub target: Option<End>,
+}
+
+/// Ends a session from any thread. Its descriptor is readable from the moment the session is to end.
+#[derive(Clone, Debug)]
+pub struct Ender(Arc<Events>);
+
+/// Why the waiting thread wakes up.
+#[derive(Debug)]
+struct Events {
+    fd: EventFd,
+    end: AtomicBool,
+}
+
+impl Ender {
+    fn new() -> Result<Ender, SessionError> {
+        let fd = EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)
+            .map_err(|errno| system("an event descriptor", errno))?;
+        Ok(Ender(Arc::new(Events { fd, end: AtomicBool::new(false) })))
+    }
+
+    /// Ends the session: probes are removed, end probes run.
+    pub fn end(&self) {
+        self.0.end.store(true, Ordering::Release);
+        let _ = self.0.fd.write(1);
+    }
+
+    fn is_over(&self) -> bool {
+        self.0.end.load(Ordering::Acquire)
+    }
+
+    /// Readable when the session is to end.
+    pub fn descriptor(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.0.fd.as_fd()
+    }
+}
+
+fn system(what: &'static str, errno: nix::errno::Errno) -> SessionError {
+    SessionError::System { what, error: errno.into() }
+}
+
+/// A session that has not run.
+#[derive(Debug)]
+pub struct Session {
+    program: Program,
+    options: Options,
+    arena: ArenaMapping,
+    image: ImageMapping,
+    plan: setup::Plan,
+    modules: Modules,
+    ender: Ender,
+}
+
+impl Session {
+    /// Maps arena and image and initialises the globals. Touches no process.
+    pub fn new(program: Program, options: Options) -> Result<Session, SessionError> {
+        let too_large = SessionError::TooLarge { bytes: program.arena.size };
+        let plan = setup::plan(program.arena.size, options.ring_bytes).ok_or(too_large)?;
+        let arena = ArenaMapping::new(plan.size)?;
+        let image = ImageMapping::new(&program.image)?;
+        initialise(&arena, &plan, &program).map_err(|_| SessionError::BadPlan)?;
+        let modules = Modules::of(&program)?;
+        Ok(Session { program, options, arena, image, plan, modules, ender: Ender::new()? })
+    }
+
+    /// Something to end it with from elsewhere.
+    pub fn ender(&self) -> Ender {
+        self.ender.clone()
+    }
+
+    /// Runs it to its end on the calling thread.
+    pub fn run(self) -> Result<Outcome, SessionError> {
+        sys::prepare_wake_ups().map_err(|errno| system("signals", errno))?;
+        let signals = if self.options.handle_signals { Some(Signals::block()?) } else { None };
+        let sink = self.sink()?;
+        let arena = self.arena.arena();
+        // SAFETY: the driver passes what pass 4 made; the ABI version in it is checked.
+        let image = unsafe { self.image.image() }.ok_or(SessionError::BadImage)?;
+        let session = SessionView::new(arena).map_err(|_| SessionError::BadPlan)?;
+        let consumer = Consumer::new(&arena, &self.plan).map_err(|_| SessionError::BadPlan)?;
+        let shared = Shared {
+            program: &self.program,
+            image,
+            arena,
+            session,
+            output: Output::new(&self.program, consumer, self.plan.ring_words),
+            target: AtomicU32::new(0),
+        };
+        std::thread::scope(|scope| {
+            let writer = scope.spawn(|| shared.output.run(sink, is_alive, || self.ender.end()));
+            let outcome = self.run_with_output(&shared, signals.as_ref());
+            shared.output.finish();
+            let _ = writer.join();
+            outcome.map(|outcome| self.conclude(&shared, outcome))
+        })
+    }
+
+    fn sink(&self) -> Result<Sink, SessionError> {
+        match &self.options.output {
+            None => Ok(Sink::Stdout),
+            Some(path) => File::create(path)
+                .map(|file| Sink::File(file, path.display().to_string()))
+                .map_err(|error| SessionError::OutputFile { path: path.clone(), error }),
+        }
+    }
+
+    fn run_with_output(
+        &self,
+        shared: &Shared<'_>,
+        signals: Option<&Signals>,
+    ) -> Result<Outcome, SessionError> {
+        let mut memory = WorkerMemory::new(&self.program);
+        let mut worker = Worker::new(shared, &mut memory).ok_or(SessionError::BadImage)?;
+        self.warn_without_target();
+        let target = std::thread::scope(|scope| {
+            let control = Arc::new(Control::default());
+            let (to_tracer, from_session) = mpsc::channel();
+            let (to_session, from_tracer) = mpsc::channel();
+            let tracer = {
+                let control = control.clone();
+                let body = move || self.trace(shared, control, &from_session, &to_session);
+                std::thread::Builder::new()
+                    .name("rstap-tracer".into())
+                    .stack_size(stack_size(shared))
+                    .spawn_scoped(scope, body)
+                    .map_err(|error| SessionError::System { what: "the tracer thread", error })?
+            };
+            match from_tracer.recv() {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return Err(error),
+                // It panicked, and said so.
+                Err(_) => return Ok(None),
+            }
+            let go_on = self.run_begin(shared, &mut worker);
+            if go_on {
+                shared.session.set_state(state::RUNNING);
+            }
+            let _ = to_tracer.send(go_on);
+            if go_on {
+                self.wait(shared, &control, signals, &tracer);
+            }
+            control.stop();
+            while !tracer.is_finished() {
+                // A wake-up that came too early is lost.
+                control.wake();
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            match tracer.join() {
+                Ok(end) => Ok(end),
+                Err(_) => Ok(None),
+            }
+        })?;
+        self.run_end(shared, &mut worker);
+        Ok(Outcome { target, ..Outcome::default() })
+    }
+
+    /// As stap says it: bare `process` probes need a target.
+    fn warn_without_target(&self) {
+        let bare = |point: &Point| match point {
+            Point::Code { process, .. } | Point::Address { process, .. } | Point::Process { process, .. } => {
+                process.target_only
+            }
+            _ => false,
+        };
+        let needed = self.program.probes.iter().any(|probe| bare(&probe.point));
+        if needed && self.options.target == Target::None && !self.options.suppress_warnings {
+            eprintln!("WARNING: process probes require a target (-c or -x)");
+        }
+    }
+
+    /// Runs begin probes in order of their numbers; whether the session goes on.
+    fn run_begin(&self, shared: &Shared<'_>, worker: &mut Worker<'_, '_>) -> bool {
+        let begins = self.numbered(|point| match point {
+            Point::Begin(number) => Some(*number),
+            _ => None,
+        });
+        let over = || shared.session.exit_requested() || shared.session.state() == state::ERROR;
+        run_numbered(&begins, over, |probe| worker.run_always(probe));
+        !over()
+    }
+
+    /// Runs end probes, or error probes if there were too many errors.
+    fn run_end(&self, shared: &Shared<'_>, worker: &mut Worker<'_, '_>) {
+        let failed = || shared.session.state() == state::ERROR;
+        if !failed() {
+            shared.session.set_state(state::STOPPING);
+            let ends = self.numbered(|point| match point {
+                Point::End(number) => Some(*number),
+                _ => None,
+            });
+            run_numbered(&ends, failed, |probe| worker.run_always(probe));
+        }
+        if failed() {
+            let errors = self.numbered(|point| match point {
+                Point::Error(number) => Some(*number),
+                _ => None,
+            });
+            for (_, probe) in errors {
+                worker.run_always(probe);
+            }
+        }
+        shared.session.set_state(state::STOPPED);
+    }
+
+    fn numbered(&self, number: impl Fn(&Point) -> Option<i64>) -> Vec<(i64, ProbeId)> {
+        let numbered = |(index, probe): (usize, &rstap_program::Probe)| {
+            number(&probe.point).map(|number| (number, ProbeId(index as u32)))
+        };
+        let mut all: Vec<_> = self.program.probes.iter().enumerate().filter_map(numbered).collect();
+        all.sort();
+        all
+    }
+
+    /// The tracer thread. Whatever happens in it, the target is given back.
+    fn trace(
+        &self,
+        shared: &Shared<'_>,
+        control: Arc<Control>,
+        from_session: &mpsc::Receiver<bool>,
+        to_session: &mpsc::Sender<Result<(), SessionError>>,
+    ) -> Option<End> {
+        let mut memory = WorkerMemory::new(&self.program);
+        let Some(worker) = Worker::new(shared, &mut memory) else {
+            let _ = to_session.send(Err(SessionError::BadImage));
+            return None;
+        };
+        let registry = Registry::new(&self.program, self.modules.clone());
+        let report = Stderr { verbose: self.options.verbose, quiet: self.options.suppress_warnings };
+        let mut tracer = Tracer::new(worker, registry, control, Box::new(report));
+        let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            match self.find_target(&mut tracer, shared) {
+                Ok(()) => drop(to_session.send(Ok(()))),
+                Err(error) => {
+                    let _ = to_session.send(Err(error));
+                    return false;
+                }
+            }
+            let go_on = from_session.recv().unwrap_or(false);
+            if go_on {
+                tracer.begin();
+                tracer.run();
+            }
+            go_on
+        }));
+        tracer.detach_all();
+        let began = *served.as_ref().unwrap_or(&true);
+        self.dismiss_command(&mut tracer, began);
+        if let Err(panic) = served {
+            std::panic::resume_unwind(panic);
+        }
+        tracer.target_end()
+    }
+
+    fn find_target(
+        &self,
+        tracer: &mut Tracer<Worker<'_, '_>>,
+        shared: &Shared<'_>,
+    ) -> Result<(), SessionError> {
+        match &self.options.target {
+            Target::Command(command) => {
+                let pid = tracer.launch(command)?;
+                shared.target.store(pid as u32, Ordering::Relaxed);
+            }
+            Target::Pid(pid) => {
+                let number = i32::try_from(*pid).map_err(|_| SessionError::BadPid { pid: *pid })?;
+                shared.target.store(*pid, Ordering::Relaxed);
+                tracer.attach(number, true)?;
+            }
+            Target::None if tracer.wants_processes() => {
+                for pid in status::processes() {
+                    tracer.consider(pid);
+                }
+            }
+            Target::None => {}
+        }
+        Ok(())
+    }
+
+    /// What becomes of a command that the session outlived.
+    fn dismiss_command(&self, tracer: &mut Tracer<Worker<'_, '_>>, began: bool) {
+        if let (Target::Command(_), Some(pid), None) =
+            (&self.options.target, tracer.target(), tracer.target_end())
+        {
+            sys::kill(pid, if began { libc::SIGTERM } else { libc::SIGKILL });
+        }
+    }
+
+    /// Waits for the end of the session, with timers running.
+    fn wait(
+        &self,
+        shared: &Shared<'_>,
+        control: &Control,
+        signals: Option<&Signals>,
+        tracer: &std::thread::ScopedJoinHandle<'_, Option<End>>,
+    ) {
+        let stop = Stop::default();
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let timers = Timers::of(&self.program);
+            if !timers.is_empty() {
+                let stack = stack_size(shared);
+                let body = || self.run_timers(shared, control, timers, &stop);
+                let thread = std::thread::Builder::new().name("rstap-timers".into()).stack_size(stack);
+                if let Err(error) = thread.spawn_scoped(scope, body) {
+                    eprintln!("ERROR: cannot start the timer thread: {error}");
+                    self.ender.end();
+                }
+            }
+            if self.options.target == Target::None && self.wants_processes() {
+                scope.spawn(|| self.watch_newcomers(control, &over));
+            }
+            self.wait_for_end(shared, signals, tracer);
+            over.store(true, Ordering::Release);
+            stop.stop();
+        });
+    }
+
+    fn wants_processes(&self) -> bool {
+        Registry::new(&self.program, self.modules.clone()).wants_processes()
+    }
+
+    fn wait_for_end(
+        &self,
+        shared: &Shared<'_>,
+        signals: Option<&Signals>,
+        tracer: &std::thread::ScopedJoinHandle<'_, Option<End>>,
+    ) {
+        /// The tracer thread has no descriptor to tell of its end with, nor have handlers in other processes.
+        const LOOK: Duration = Duration::from_millis(10);
+        let deadline = self.options.timeout.map(|timeout| Instant::now() + timeout);
+        while !tracer.is_finished() && !self.ender.is_over() && shared.session.is_running() {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                return;
+            }
+            let mut fds = vec![PollFd::new(self.ender.descriptor(), PollFlags::POLLIN)];
+            fds.extend(signals.map(|s| PollFd::new(s.0.as_fd(), PollFlags::POLLIN)));
+            let time = left.unwrap_or(LOOK).min(LOOK);
+            let timeout = PollTimeout::try_from(time).unwrap_or(PollTimeout::ZERO);
+            let _ = poll(&mut fds, timeout);
+            if let Some(signal) = signals.and_then(Signals::take) {
+                if self.options.verbose > 0 {
+                    eprintln!("rstap: {signal} ends the session");
+                }
+                return;
+            }
+        }
+    }
+
+    fn run_timers(&self, shared: &Shared<'_>, control: &Control, timers: Timers, stop: &Stop) {
+        let mut memory = WorkerMemory::new(&self.program);
+        let Some(mut worker) = Worker::new(shared, &mut memory) else { return };
+        timers.run(stop, |due| match due {
+            Due::Timer(probe) => {
+                if worker.run_timer(probe) {
+                    self.ender.end();
+                    stop.stop();
+                }
+            }
+            Due::Sample(probe) => control.ask(|asked| asked.samples.push(probe)),
+        });
+    }
+
+    fn watch_newcomers(&self, control: &Control, over: &AtomicBool) {
+        let mut newcomers = Newcomers::watch();
+        if self.options.verbose > 0 {
+            eprintln!("rstap: {}", newcomers.describe());
+        }
+        // What started while the first scan was under way.
+        control.ask(|asked| asked.newcomers.extend(status::processes()));
+        while !over.load(Ordering::Acquire) {
+            let new = newcomers.next();
+            if !new.is_empty() {
+                control.ask(|asked| asked.newcomers.extend(new));
+            } else if control.is_pending() {
+                control.wake();
+            }
+        }
+    }
+
+    /// The last words, and the exit status.
+    fn conclude(&self, shared: &Shared<'_>, mut outcome: Outcome) -> Outcome {
+        let counts = shared.session.counts();
+        outcome.errors = counts.errors;
+        outcome.skipped = skipped(&counts);
+        let mut failed = counts.errors > 0 && !self.options.suppress_handler_errors;
+        if outcome.skipped > self.program.limits.max_skipped {
+            eprintln!("ERROR: Skipped too many probes, check MAXSKIPPED or use -t for details.");
+            failed = true;
+        }
+        if outcome.errors > 0 || outcome.skipped > 0 {
+            eprintln!("WARNING: Number of errors: {}, skipped probes: {}", outcome.errors, outcome.skipped);
+        }
+        let lost = counts.dropped + shared.output.lost();
+        if lost > 0 {
+            eprintln!(
+                "WARNING: There were {lost} transport failures: output was lost because nobody read it."
+            );
+        }
+        if let Some(error) = shared.output.failure() {
+            failed |= !is_closed_pipe(&error);
+            eprintln!("ERROR: {error}");
+        }
+        if let (Target::Command(_), Some(end)) = (&self.options.target, outcome.target) {
+            failed |= report_end(end);
+        }
+        outcome.status = i32::from(failed);
+        outcome
+    }
+}
+
+/// The reader has had enough: no failure of ours.
+fn is_closed_pipe(error: &OutputError) -> bool {
+    error.error.kind() == std::io::ErrorKind::BrokenPipe
+}
+
+/// Says how a command failed, as stap does; whether it did.
+fn report_end(end: End) -> bool {
+    match end {
+        End::Exited(0) => false,
+        End::Exited(status) => {
+            eprintln!("WARNING: Child process exited with status {status}");
+            true
+        }
+        End::Killed(signal) => {
+            eprintln!(
+                "WARNING: Child process exited with signal {signal} ({})",
+                crate::sys::signal_name(signal)
+            );
+            true
+        }
+    }
+}
+
+/// Runs numbered probes in order. Once the session is over, those of the number that is being run are the last.
+fn run_numbered(probes: &[(i64, ProbeId)], over: impl Fn() -> bool, mut run: impl FnMut(ProbeId)) {
+    let mut current = None;
+    for &(number, probe) in probes {
+        if over() && current.is_some_and(|current| current != number) {
+            break;
+        }
+        current = Some(number);
+        run(probe);
+    }
+}
+
+fn initialise(
+    mapping: &ArenaMapping,
+    plan: &setup::Plan,
+    program: &Program,
+) -> rstap_core::arena::Checked<()> {
+    let arena = mapping.arena();
+    let limits = &program.limits;
+    setup::session(&arena, plan, limits)?;
+    for global in &program.arena.globals {
+        setup::global(&arena, global.at, &global.shape, limits)?;
+        match &global.initial {
+            Initial::Zero => {}
+            Initial::Long(value) => setup::set_long(&arena, global.at, *value)?,
+            Initial::String(value) => setup::set_string(&arena, global.at, value, limits)?,
+        }
+    }
+    Ok(())
+}
+
+/// Stack for a thread that runs handlers.
+fn stack_size(shared: &Shared<'_>) -> usize {
+    const OWN: usize = 2 << 20;
+    let handlers = (0..).map_while(|index| shared.image.handler(index));
+    OWN + handlers.map(|handler| handler.stack_bytes as usize).max().unwrap_or(0)
+}
+
+/// Signals that end a session.
+struct Signals(SignalFd);
+
+impl Signals {
+    /// Blocks them in this thread and those it will start.
+    fn block() -> Result<Signals, SessionError> {
+        let mut set = SigSet::empty();
+        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT] {
+            set.add(signal);
+        }
+        nix::sys::signal::sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None)
+            .map_err(|errno| system("signals", errno))?;
+        SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+            .map(Signals)
+            .map_err(|errno| system("signals", errno))
+    }
+
+    fn take(&self) -> Option<Signal> {
+        let info = self.0.read_signal().ok()??;
+        Signal::try_from(info.ssi_signo as i32).ok()
+    }
+}
+
+/// What the tracer says goes to standard error.
+struct Stderr {
+    verbose: u8,
+    quiet: bool,
+}
+
+impl Report for Stderr {
+    fn say(&self, level: u8, text: std::fmt::Arguments<'_>) {
+        if self.verbose >= level {
+            eprintln!("rstap: {text}");
+        }
+    }
+
+    fn warn(&self, text: std::fmt::Arguments<'_>) {
+        if !self.quiet {
+            eprintln!("WARNING: {text}");
+        }
+    }
+}

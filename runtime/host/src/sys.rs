@@ -1,0 +1,37 @@
+//! Raw calls that belong to no backend: the time-stamp counter, the local time zone, recovery from a crash in handler
+//! code.
+
+use std::ffi::CStr;
+
+/// The processor's time-stamp counter.
+pub fn cycles() -> u64 {
+    // SAFETY: every x86-64 processor has rdtsc.
+    unsafe { core::arch::x86_64::_rdtsc() }
+}
+
+/// Offset of local time from UTC in seconds, and the zone's name, now.
+pub fn time_zone() -> (i64, String) {
+    // SAFETY: `now` and `local` are of this frame; localtime_r fills `local`; `tm_zone` is null or a C string that
+    // lives as long as the process.
+    unsafe {
+        let now = libc::time(std::ptr::null_mut());
+        let mut local: libc::tm = std::mem::zeroed();
+        if libc::localtime_r(&now, &mut local).is_null() || local.tm_zone.is_null() {
+            return (0, "UTC".to_owned());
+        }
+        (local.tm_gmtoff, CStr::from_ptr(local.tm_zone).to_string_lossy().into_owned())
+    }
+}
+
+/// What a signal is called, in the words of the C library.
+pub fn signal_name(signal: i32) -> String {
+    // SAFETY: strsignal returns null or a C string that lives until the next call on this thread.
+    unsafe {
+        let name = libc::strsignal(signal);
+        if name.is_null() {
+            "Unknown signal".to_owned()
+        } else {
+            CStr::from_ptr(name).to_string_lossy().into_owned()
+        }
+    }
+}
