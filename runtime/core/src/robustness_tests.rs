@@ -106,7 +106,7 @@ fn scribble(bench: &Bench, dice: &mut Dice) {
     let value = dice.throw() >> (dice.throw() % 64);
     let word = bench.arena();
     let word = word.word(at * 8).expect("it is in the arena");
-    if dice.throw() % 2 == 0 {
+    if dice.throw().is_multiple_of(2) {
         word.store(value, Ordering::Relaxed);
     } else {
         word.fetch_xor(1 << (value % 64), Ordering::Relaxed);

@@ -71,7 +71,7 @@ mod tests {
         let calls = core::cell::Cell::new(0u32);
         heap_sort(&mut items, |_, _| {
             calls.set(calls.get() + 1);
-            calls.get() % 3 == 0
+            calls.get().is_multiple_of(3)
         });
         items.sort();
         assert_eq!(items, (0..100).collect::<Vec<_>>());

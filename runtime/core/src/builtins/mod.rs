@@ -109,3 +109,6 @@ pub(crate) fn fault_words(fault: Fault, value: u64, out: &mut Text<'_>) {
     };
     out.put(words);
 }
+
+#[cfg(test)]
+mod tests;

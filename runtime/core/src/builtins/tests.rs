@@ -1,0 +1,229 @@
+use std::vec::Vec;
+
+use rstap_abi::context::register;
+use rstap_abi::layout::{GlobalShape, StatShape, VALUE};
+use rstap_abi::limits::Limits;
+
+use super::*;
+use crate::output::parse_speculation;
+use crate::testing::{Bench, Caller, MEMORY, World};
+
+fn bench() -> Bench {
+    Bench::new(&[GlobalShape::String, GlobalShape::Stat(StatShape::default())], Limits::DEFAULT)
+}
+
+fn on_bench(world: &World, test: impl FnOnce(&Bench, &mut Caller<'_>)) {
+    let bench = bench();
+    let mut caller = bench.caller(world);
+    test(&bench, &mut caller);
+}
+
+#[test]
+fn faults_have_systemtaps_words() {
+    let world = World::default();
+    on_bench(&world, |_, caller| {
+        caller.call().raise(b"the reason\0 and more");
+        assert_eq!(caller.take_fault().as_deref(), Some("the reason"));
+        let cases: [(Fault, u64, &str); 9] = [
+            (Fault::DivisionByZero, 0, "division by 0"),
+            (Fault::MaxAction, 0, "MAXACTION exceeded"),
+            (Fault::MaxNesting, 0, "MAXNESTING exceeded"),
+            (Fault::ArrayOverflow, 0, "Array overflow, check MAXMAPENTRIES"),
+            (Fault::ArrayOverflow, 3, "Array overflow, check size limit (3)"),
+            (Fault::EmptyAggregate, 0, "empty aggregate"),
+            (Fault::HistogramIndex, 0, "histogram index out of range"),
+            (Fault::OverloadsExhausted, 0, "all functions exhausted"),
+            (Fault::ReadFault, 16, "read fault [man error::fault] at 0x10"),
+        ];
+        for (fault, value, words) in cases {
+            caller.call().fail(fault, value);
+            assert_eq!(caller.take_fault().as_deref(), Some(words));
+        }
+        assert_eq!(caller.take_fault(), None);
+    });
+}
+
+#[test]
+fn bad_arguments_say_what_is_wrong() {
+    let world = World::default();
+    on_bench(&world, |_, caller| {
+        caller.call().stringat(b"abc", 3);
+        assert_eq!(caller.take_fault().as_deref(), Some("Position out of bounds"));
+        caller.text(|call, out| call.ctime(i64::MAX, out));
+        assert_eq!(caller.take_fault().as_deref(), Some("Time cannot be converted"));
+        caller.call().register(b"nonsense");
+        assert_eq!(caller.take_fault().as_deref(), Some("Unknown register: nonsense"));
+        caller.call().register(b"rax");
+        assert_eq!(caller.take_fault().as_deref(), Some("cannot access CPU registers in this context"));
+    });
+}
+
+#[test]
+fn tokenize_goes_on_with_the_string_before() {
+    let world = World::default();
+    on_bench(&world, |_, caller| {
+        let mut token =
+            |s: &str, by: &str| caller.text(|call, out| call.tokenize(s.as_bytes(), by.as_bytes(), out));
+        assert_eq!(token("", " "), "");
+        assert_eq!(token("a b,c d", " "), "a");
+        assert_eq!(token("", ","), "b");
+        assert_eq!(token("", " "), "c");
+        assert_eq!(token("", " "), "d");
+        assert_eq!(token("", " "), "");
+        assert_eq!(token("whole", ","), "whole");
+    });
+}
+
+#[test]
+fn string_globals_are_cut_and_kept() {
+    let world = World::default();
+    on_bench(&world, |bench, caller| {
+        let global = bench.globals[0] as i64;
+        assert_eq!(caller.text(|call, out| call.string_get(global, out)), "");
+        caller.call().string_set(global, b"some text that is longer than a word");
+        assert_eq!(
+            caller.text(|call, out| call.string_get(global, out)),
+            "some text that is longer than a word"
+        );
+        caller.call().string_set(global, &[b'x'; 600]);
+        assert_eq!(caller.text(|call, out| call.string_get(global, out)), "x".repeat(511));
+        caller.call().string_set(global, b"");
+        assert_eq!(caller.text(|call, out| call.string_get(global, out)), "");
+    });
+}
+
+#[test]
+fn strings_are_read_up_to_the_nul_and_not_beyond() {
+    let mut memory = vec_of(b'a', 128);
+    memory[70] = 0;
+    let world = World { memory, ..World::default() };
+    on_bench(&world, |_, caller| {
+        let mut read = |address, most| caller.text(|call, out| call.user_string(address as i64, most, out));
+        assert_eq!(read(MEMORY, 511), "a".repeat(70), "the string ends before memory does");
+        assert_eq!(read(MEMORY + 60, 4), "aaaa");
+        assert_eq!(read(MEMORY, -1), "");
+        assert_eq!(caller.take_fault(), None);
+        assert_eq!(caller.text(|call, out| call.user_string(0, 511, out)), "");
+        let words = "user string copy fault -14 at 0x0 [man error::fault]";
+        assert_eq!(caller.take_fault().as_deref(), Some(words));
+        assert_eq!(caller.text(|call, out| call.user_string(MEMORY as i64 + 80, 511, out)), "");
+        assert!(caller.take_fault().is_some(), "there is no NUL before the end of memory");
+        assert_eq!(caller.text(|call, out| call.user_buffer(MEMORY as i64 + 69, 3, out)), "a\0a");
+    });
+}
+
+fn vec_of(byte: u8, len: usize) -> Vec<u8> {
+    std::vec![byte; len]
+}
+
+#[test]
+fn numbers_registers_and_arguments() {
+    let world = World { memory: (0..64).collect(), ..World::default() };
+    on_bench(&world, |_, caller| {
+        assert_eq!(caller.call().read_memory(MEMORY as i64 + 1, 4), 0x0403_0201);
+        assert_eq!(caller.call().read_memory(MEMORY as i64 + 1, 1), 1);
+        caller.call().read_memory(0xbad, 8);
+        assert_eq!(caller.take_fault().as_deref(), Some("read fault [man error::fault] at 0xbad"));
+        caller.call().write_memory(0xbad, 8, 1);
+        assert_eq!(caller.take_fault().as_deref(), Some("write fault [man error::fault] at 0xbad"));
+
+        caller.context.flags = flags::HAS_REGISTERS;
+        caller.context.registers[register::RDI] = 0xffff_ffff_ffff_fff0;
+        caller.context.registers[register::RSP] = MEMORY;
+        assert_eq!(caller.call().argument(1), -16);
+        assert_eq!(caller.call().argument(7), 0x0f0e_0d0c_0b0a_0908, "above the return address");
+        assert_eq!(caller.call().register(b"edi"), -16);
+        assert_eq!(caller.call().u_register(b"edi"), 0xffff_fff0);
+        assert_eq!(caller.call().u_register(b"dil"), 0xf0);
+        assert_eq!(caller.call().register_number(register::RDI as i64), -16);
+        assert_eq!(caller.take_fault(), None);
+        caller.call().argument(0);
+        assert!(caller.take_fault().is_some());
+    });
+}
+
+#[test]
+fn output_larger_than_its_memory_goes_out_in_parts() {
+    let world = World::default();
+    on_bench(&world, |bench, caller| {
+        let mut consumer = bench.consumer();
+        caller.call().print_long(-5);
+        caller.call().print_string(&[b'x'; 5000]);
+        assert_eq!(caller.take_output(), "x".repeat(5002 - 2 * 2048));
+        let sent: Vec<u8> = bench.drain(&mut consumer).into_iter().flat_map(|(_, payload)| payload).collect();
+        assert_eq!(sent.len(), 2 * 2048);
+        assert!(sent.starts_with(b"-5xxx"));
+    });
+}
+
+#[test]
+fn speculations_travel_apart_from_the_output() {
+    let world = World::default();
+    on_bench(&world, |bench, caller| {
+        let mut consumer = bench.consumer();
+        let mut call = caller.call();
+        let (kept, thrown) = (call.speculation(), call.speculation());
+        assert_ne!(kept, thrown);
+        call.print_string(b"before ");
+        for number in [kept, thrown] {
+            call.speculate(number);
+            call.print_string(b"perhaps");
+            call.speculate(0);
+        }
+        call.print_string(b"after");
+        call.commit(kept);
+        call.discard(thrown);
+        let records = bench.drain(&mut consumer);
+        let kinds: Vec<RecordKind> = records.iter().map(|(kind, _)| *kind).collect();
+        use RecordKind::{Commit, Discard, Output, Speculated};
+        assert_eq!(kinds, [Output, Speculated, Speculated, Output, Commit, Discard]);
+        assert_eq!(parse_speculation(&records[1].1), Some((kept as u64, b"perhaps".as_slice())));
+        assert_eq!(parse_speculation(&records[4].1), Some((kept as u64, b"".as_slice())));
+    });
+}
+
+#[test]
+fn output_comes_before_the_command_that_follows_it() {
+    let world = World::default();
+    on_bench(&world, |bench, caller| {
+        let mut consumer = bench.consumer();
+        caller.call().print_string(b"first");
+        caller.call().system(b"echo then");
+        caller.call().warn(b"careful");
+        let expected: [(RecordKind, &[u8]); 3] = [
+            (RecordKind::Output, b"first"),
+            (RecordKind::System, b"echo then"),
+            (RecordKind::Warning, b"careful"),
+        ];
+        let records = bench.drain(&mut consumer);
+        let records: Vec<_> = records.iter().map(|(kind, payload)| (*kind, payload.as_slice())).collect();
+        assert_eq!(records, expected);
+    });
+}
+
+#[test]
+fn histograms_of_nothing_are_faults() {
+    let world = World::default();
+    on_bench(&world, |bench, caller| {
+        let stat = (bench.globals[1] + VALUE) as i64;
+        for stat in [stat, 0] {
+            caller.call().hist_print(stat);
+            assert_eq!(caller.take_fault().as_deref(), Some("empty aggregate"));
+        }
+        caller.call().stat_add(stat, 1);
+        caller.call().hist_bucket(stat, 0);
+        assert_eq!(caller.take_fault().as_deref(), Some("histogram index out of range"));
+    });
+}
+
+#[test]
+fn chance_stays_in_its_range() {
+    let world = World::default();
+    on_bench(&world, |_, caller| {
+        let mut seen = [false; 3];
+        (0..300).for_each(|_| seen[caller.call().randint(3) as usize] = true);
+        assert_eq!(seen, [true; 3]);
+        assert_eq!([1, 0, -1, i64::MIN].map(|n| caller.call().randint(n)), [0; 4]);
+        assert!(caller.call().randint(i64::MAX) >= 0);
+    });
+}
