@@ -50,19 +50,11 @@ impl Emitter<'_, '_, '_> {
 
     /// Evaluates a string into a buffer of MAXSTRINGLEN bytes that nothing in the expression reads; its length.
     pub(crate) fn text_into(&mut self, expr: &Expr, to: Value) -> Value {
-        let (builtin, args, site) = match &expr.kind {
-            ExprKind::Builtin(builtin, args, site) => {
-                (*builtin, args.iter().collect::<Vec<_>>(), Some(*site))
-            }
-            ExprKind::Binary(BinaryOp::Concat, a, b, site) => {
-                (Builtin::concat, vec![&**a, &**b], Some(*site))
-            }
-            _ => {
-                let text = self.text_value(expr);
-                let len = self.call_into(Builtin::copy, &[text.addr, text.len], to, None);
-                self.release(&text.slots);
-                return len;
-            }
+        let Some((builtin, args, site)) = text_call(expr) else {
+            let text = self.text_value(expr);
+            let len = self.call_into(Builtin::copy, &[text.addr, text.len], to, None);
+            self.release(&text.slots);
+            return len;
         };
         let (words, operands) = self.words(args);
         let len = self.call_into(builtin, &words, to, site);
@@ -124,10 +116,12 @@ impl Emitter<'_, '_, '_> {
                 if let ExprKind::Builtin(builtin, ..) = expr.kind {
                     assert_eq!(builtin.signature().ret, Ret::Str, "pass 2 typed the builtin by its row");
                 }
-                let slot = self.take_string();
-                let addr = self.slot_addr(slot.stack);
-                let len = self.text_into(expr, addr);
-                Text { addr, len, bounded: true, slots: vec![slot] }
+                let (builtin, args, site) = text_call(expr).expect("these are calls of builtins");
+                // The slot is taken after those of the operands, which are given back: a chain needs two.
+                let (words, operands) = self.words(args);
+                let text = self.call_str(builtin, &words, site);
+                self.drop_all(&operands);
+                text
             }
             ExprKind::Ternary(condition, a, b) => match self.ternary(condition, a, b) {
                 Operand::Str(text) => text,
@@ -394,5 +388,14 @@ impl Emitter<'_, '_, '_> {
         self.builder.ins().jump(join, &[x.into(), y.into()]);
         self.enter(join);
         (a, b)
+    }
+}
+
+/// The builtin that makes a string, if one does, with its arguments.
+fn text_call(expr: &Expr) -> Option<(Builtin, Vec<&Expr>, Option<SiteId>)> {
+    match &expr.kind {
+        ExprKind::Builtin(builtin, args, site) => Some((*builtin, args.iter().collect(), Some(*site))),
+        ExprKind::Binary(BinaryOp::Concat, a, b, site) => Some((Builtin::concat, vec![a, b], Some(*site))),
+        _ => None,
     }
 }

@@ -31,7 +31,8 @@ pub struct Seen {
     pub fault: Option<(Fault, u32, String)>,
 }
 
-fn byte_at(address: u64) -> u8 {
+/// What memory holds at an address.
+pub fn byte_at(address: u64) -> u8 {
     (address.wrapping_mul(167) >> 2) as u8
 }
 
