@@ -179,7 +179,7 @@ pub fn warn_never_assigned(
         for (index, local) in locals.iter().enumerate().skip(params) {
             let var = Var::Local(index);
             if usage.read.contains(&var) && !usage.written.contains(&var) && !local.hidden {
-                let near = similar(&local.name, locals.iter().map(|l| l.name.as_str()).chain(names()));
+                let near = similar(&local.name, locals.iter().map(|l| l.name.as_str()).chain(names()).filter(|n| *n != local.name));
                 diagnostics.push(
                     Diagnostic::warning(format!("never-assigned local variable '{}'{near}", local.name))
                         .at(local.span, ""),
@@ -190,7 +190,7 @@ pub fn warn_never_assigned(
     for (index, global) in tree.globals.iter().enumerate() {
         let (read, written) = globals.get(&index).copied().unwrap_or_default();
         if read && !written && global.init.is_none() && !global.library && !preset(&global.name) {
-            let near = similar(&global.name, names());
+            let near = similar(&global.name, names().filter(|n| *n != global.name));
             diagnostics.push(
                 Diagnostic::warning(format!("never-assigned global variable '{}'{near}", global.name))
                     .at(global.span, ""),
