@@ -164,8 +164,8 @@ impl<'d> Module<'d> {
 
     // ---- Functions ----
 
-    /// Functions that match `pattern` (its lines are not looked at), by source place and address: from DWARF, and
-    /// from the symbols those that DWARF does not have (none of these if the pattern names a file).
+    /// Functions that match `pattern` (its lines are not looked at), in the order of the DWARF; after them those that
+    /// only the symbol table has (none of these if the pattern names a file). What a broken unit hides is left out.
     pub fn functions(&self, pattern: &Pattern) -> Result<Vec<Function<'d>>, DwarfError> {
         Ok(self.functions_view().matching(pattern))
     }
@@ -230,8 +230,10 @@ impl<'d> Module<'d> {
 
     // ---- Variables ----
 
-    /// Variables visible at `pc` in a function or inlined instance (`Function::die`, `Inline::die`): locals of the
-    /// innermost block first, parameters last. A name may occur more than once; the first one hides the others.
+    /// Variables visible at `pc` in a function or inlined instance (`Function::die`, `Inline::die`): those of the
+    /// innermost block first, within a block in the order of declaration, so parameters come before the locals of
+    /// the outermost block. A name may occur more than once; the first one hides the others. Those that the compiler
+    /// has left out of the instance are there too, without a place.
     pub fn scope(&self, die: DieRef, pc: LinkAddr) -> Result<Vec<Variable<'d>>, DwarfError> {
         scope::variables_at(&self.functions_view(), die, pc.0)
     }
@@ -288,8 +290,9 @@ impl<'d> Module<'d> {
         types::find_member(record, name, &|id| self.type_of(self.resolve_type(id)?))
     }
 
-    /// The type called `name` (`int`, `struct point`, `point`, `ns::Item`, `struct point*`), a definition if there is
-    /// one; names without a keyword find typedefs and base types first, then structs, unions and enums.
+    /// The type called `name` (`int`, `struct point`, `point`, `ns::Item`), a definition if there is one; names without
+    /// a keyword find typedefs and base types first, then structs, unions and enums. Of a qualified name only the
+    /// last component is looked at.
     pub fn find_type(&self, name: &str) -> Result<Option<TypeId>, DwarfError> {
         Ok(self.names().find(name).map(TypeId::Die))
     }

@@ -202,3 +202,29 @@ fn the_systems_programs_can_be_read() {
     assert_eq!(at.entry, Some(entry));
     assert!(functions(&module, "*").len() > 1000);
 }
+
+/// Looking for one name reads less than looking for all; it must not find less.
+#[test]
+fn an_exact_name_finds_what_a_wildcard_finds() {
+    let scratch = Scratch::new();
+    let programs = [
+        scratch.compile("basic.c", &["-g", "-O2"]),
+        scratch.compile("inline.c", &["-g", "-O2"]),
+        std::fs::read(scratch.compile_with("clang", "inline.c", &["-g", "-O2"])).unwrap(),
+        scratch.compile("class.cc", &["-g", "-O1"]),
+        std::fs::read(scratch.compile_with("gcc", "inline.c", &["-g", "-O2", "-flto"])).unwrap(),
+    ];
+    for bytes in &programs {
+        let all_at_once = Module::parse(bytes).unwrap();
+        let all = functions(&all_at_once, "*");
+        for function in all.iter().filter(|f| !f.name.contains(['[', '@', '*'])) {
+            let expected: usize =
+                all.iter().filter(|f| f.name == function.name).map(|f| 1 + f.inlines.len()).sum();
+            let module = Module::parse(bytes).unwrap();
+            let found = functions(&module, &function.name);
+            let found: usize =
+                found.iter().filter(|f| f.name == function.name).map(|f| 1 + f.inlines.len()).sum();
+            assert_eq!(found, expected, "{}", function.name);
+        }
+    }
+}

@@ -21,21 +21,26 @@ pub(crate) fn probe_address(data: &DebugData<'_>, function: &Function<'_>) -> Op
 }
 
 /// Whether parameters are not yet in place at the entry. gcc tells its options, and without -O has a frame for
-/// everything; for others a parameter at a fixed place in the frame is the sign.
+/// everything; for others it is a sign when the first parameter (or variable, if there is none) has one fixed place
+/// in the frame.
 fn needs_skip(die: &Die<'_, '_>) -> Result<bool, DwarfError> {
     let root = die.data.root(die.id.unit)?;
     let producer = root.string(gimli::DW_AT_producer).unwrap_or_default();
     if producer.starts_with("GNU") {
         return Ok(!is_optimised(producer));
     }
-    for child in die.children()? {
-        if child.tag() == gimli::DW_TAG_formal_parameter
-            && let Some(AttributeValue::Exprloc(expression)) = child.attr(gimli::DW_AT_location)
-        {
-            return Ok(expression.0.slice().first() == Some(&gimli::DW_OP_fbreg.0));
+    let children = die.children()?;
+    let first_place = |tag| {
+        let places = children.iter().filter(|c| c.tag() == tag).filter_map(|c| c.attr(gimli::DW_AT_location));
+        places.into_iter().next()
+    };
+    let place = first_place(gimli::DW_TAG_formal_parameter).or_else(|| first_place(gimli::DW_TAG_variable));
+    Ok(match place {
+        Some(AttributeValue::Exprloc(expression)) => {
+            expression.0.slice().first() == Some(&gimli::DW_OP_fbreg.0)
         }
-    }
-    Ok(false)
+        _ => false,
+    })
 }
 
 /// The last -O option counts; -Og optimises too.

@@ -337,23 +337,26 @@ fn look_for_function(data: &DebugData<'_>, index: u32, name: &[u8]) -> Result<bo
         None => return Ok(false),
     }
     let mut base = 0;
+    let mut has_siblings = false;
     while !raw.is_empty() && base + raw.next_depth() >= 1 {
         let Some(abbreviation) = raw.read_abbreviation().map_err(broken)? else { continue };
         let is_function = abbreviation.tag() == gimli::DW_TAG_subprogram;
         let mut sibling = None;
         for &spec in abbreviation.attributes() {
-            let value = raw.read_attribute_inline(spec).map_err(broken)?.value();
+            let attribute = raw.read_attribute_inline(spec).map_err(broken)?;
             match spec.name() {
                 gimli::DW_AT_sibling => {
-                    if let AttributeValue::UnitRef(offset) = value {
+                    if let AttributeValue::UnitRef(offset) = attribute.value() {
                         sibling = Some(offset);
                     }
                 }
-                gimli::DW_AT_name if is_function && has_text(dwarf, unit, value, name) => return Ok(true),
+                gimli::DW_AT_name if is_function && has_text(dwarf, unit, attribute.value(), name) => {
+                    return Ok(true);
+                }
                 // The name is in a class, or in another unit (link-time optimisation).
                 gimli::DW_AT_specification if is_function => return Ok(true),
                 gimli::DW_AT_abstract_origin
-                    if is_function && !matches!(value, AttributeValue::UnitRef(_)) =>
+                    if is_function && !matches!(attribute.value(), AttributeValue::UnitRef(_)) =>
                 {
                     return Ok(true);
                 }
@@ -374,7 +377,10 @@ fn look_for_function(data: &DebugData<'_>, index: u32, name: &[u8]) -> Result<bo
             Some(next) if !scope && next.0 > raw.next_offset().0 => {
                 raw = unit.entries_raw(Some(next)).map_err(broken)?;
                 base = 1;
+                has_siblings = true;
             }
+            // Where others have the attribute, only the last entry of its parent lacks it.
+            None if !scope && has_siblings => return Ok(false),
             _ => return Ok(true),
         }
     }
