@@ -187,7 +187,7 @@ fn plant<'d>(
 fn drop_empty_probes(tree: &Tree, planted: &mut Vec<Planted<'_>>, diagnostics: &mut Vec<Diagnostic>) {
     planted.retain(|leaf| {
         let body = &tree.bodies[leaf.body];
-        if body.code.is_empty() && !body.library {
+        if body.code.is_empty() && body.own.is_some() {
             let warning = Diagnostic::warning(format!("Probe '{}' has been elided", body.name));
             diagnostics.push(warning.at(body.span, "its handler has no effect"));
         }

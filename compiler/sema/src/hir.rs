@@ -92,14 +92,21 @@ pub struct Body {
     pub name: String,
     /// `probe` of the declaration.
     pub span: Span,
-    /// Declared in the library or made by the compiler.
-    pub library: bool,
+    /// The part that the probe's author wrote: no advice about library code and bodies of aliases.
+    pub own: Option<Span>,
     /// Its locals.
     pub locals: Vec<Local>,
     /// Its statements.
     pub code: Vec<Stmt>,
     /// Whether it has to be lowered for each derived point: it reads target variables.
     pub per_point: bool,
+}
+
+impl Body {
+    /// Whether a place is in the part that the probe's author wrote.
+    pub fn is_own(&self, span: Span) -> bool {
+        self.own.is_some_and(|own| own.source == span.source && own.start <= span.start && span.end <= own.end)
+    }
 }
 
 /// A variable of any kind.

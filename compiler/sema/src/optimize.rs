@@ -20,16 +20,20 @@ pub fn drop_useless(tree: &mut Tree, diagnostics: &mut Vec<Diagnostic>) {
         let effects = Effects::of(tree);
         let mut changed = false;
         for body in &mut tree.bodies {
-            let mut sweep = Sweep::new(&effects, &body.code, &body.locals, body.library, diagnostics);
-            sweep.statements(&mut body.code);
+            let mut code = std::mem::take(&mut body.code);
+            let advise = |span| body.is_own(span);
+            let mut sweep = Sweep::new(&effects, &code, &body.locals, &advise, diagnostics);
+            sweep.statements(&mut code);
             changed |= sweep.changed;
+            body.code = code;
             while let Some(Stmt::Next) = body.code.last() {
                 body.code.pop();
             }
         }
         for function in &mut tree.functions {
             if let Code::Script(code) = &mut function.code {
-                let mut sweep = Sweep::new(&effects, code, &function.locals, function.library, diagnostics);
+                let advise = |span| !function.library && span != Span::default();
+                let mut sweep = Sweep::new(&effects, code, &function.locals, &advise, diagnostics);
                 sweep.statements(code);
                 changed |= sweep.changed;
             }
@@ -44,8 +48,8 @@ struct Sweep<'a> {
     effects: &'a Effects,
     read: HashSet<Var>,
     locals: &'a [Local],
-    /// No advice about library code.
-    silent: bool,
+    /// Whether a finding at a place is worth a word.
+    advise: &'a dyn Fn(Span) -> bool,
     diagnostics: &'a mut Vec<Diagnostic>,
     changed: bool,
 }
@@ -55,10 +59,10 @@ impl<'a> Sweep<'a> {
         effects: &'a Effects,
         code: &[Stmt],
         locals: &'a [Local],
-        silent: bool,
+        advise: &'a dyn Fn(Span) -> bool,
         diagnostics: &'a mut Vec<Diagnostic>,
     ) -> Sweep<'a> {
-        Sweep { effects, read: Usage::of(code).read, locals, silent, diagnostics, changed: false }
+        Sweep { effects, read: Usage::of(code).read, locals, advise, diagnostics, changed: false }
     }
 
     fn statements(&mut self, code: &mut Vec<Stmt>) {
@@ -142,7 +146,7 @@ impl<'a> Sweep<'a> {
     }
 
     fn say(&mut self, message: String, span: Span, label: &str) {
-        if !self.silent && span != Span::default() {
+        if (self.advise)(span) {
             self.diagnostics.push(Diagnostic::warning(message).at(span, label));
         }
     }
@@ -156,29 +160,30 @@ pub fn warn_never_assigned(
     preset: &dyn Fn(&str) -> bool,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
-    let mut units: Vec<(&[Stmt], &[Local], usize, bool)> = Vec::new();
+    let mut units: Vec<(&[Stmt], &[Local], usize, Box<dyn Fn(Span) -> bool + '_>)> = Vec::new();
     for &body in bodies {
         let body = &tree.bodies[body];
-        units.push((&body.code, &body.locals, 0, body.library));
+        units.push((&body.code, &body.locals, 0, Box::new(|span| body.is_own(span))));
     }
     for &function in functions {
         let function = &tree.functions[function];
         if let Code::Script(code) = &function.code {
-            units.push((code, &function.locals, function.param_count, function.library));
+            units.push((code, &function.locals, function.param_count, Box::new(|_| !function.library)));
         }
     }
     let mut globals: HashMap<usize, (bool, bool)> = HashMap::new();
     let names = || tree.globals.iter().filter(|g| !g.library).map(|g| g.name.as_str());
-    for (code, locals, params, library) in units {
+    for (code, locals, params, advise) in units {
         let usage = Usage::of(code);
         usage.globals_read().for_each(|g| globals.entry(g).or_default().0 = true);
         usage.globals_written().for_each(|g| globals.entry(g).or_default().1 = true);
-        if library {
-            continue;
-        }
         for (index, local) in locals.iter().enumerate().skip(params) {
             let var = Var::Local(index);
-            if usage.read.contains(&var) && !usage.written.contains(&var) && !local.hidden {
+            if usage.read.contains(&var)
+                && !usage.written.contains(&var)
+                && !usage.bound.contains(&index)
+                && !local.hidden
+                && advise(local.span) {
                 let near = similar(&local.name, locals.iter().map(|l| l.name.as_str()).chain(names()).filter(|n| *n != local.name));
                 diagnostics.push(
                     Diagnostic::warning(format!("never-assigned local variable '{}'{near}", local.name))

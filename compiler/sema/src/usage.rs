@@ -14,6 +14,8 @@ pub struct Usage {
     pub read: HashSet<Var>,
     /// Variables that are assigned, filled or deleted.
     pub written: HashSet<Var>,
+    /// Locals that a `foreach` gives values to.
+    pub bound: HashSet<usize>,
     /// Functions, by index in the tree.
     pub calls: HashSet<usize>,
     /// Whether it prints or writes to the target.
@@ -66,7 +68,7 @@ impl Usage {
             }
             Stmt::Foreach(walk) => {
                 self.read.insert(Var::Global(walk.map));
-                self.written.extend(walk.keys.iter().chain(&walk.value).map(|&l| Var::Local(l)));
+                self.bound.extend(walk.keys.iter().chain(&walk.value));
                 walk.slice.iter().flatten().chain(&walk.limit).for_each(|e| self.expr(e, true));
                 self.statements(&walk.body);
             }

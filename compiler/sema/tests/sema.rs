@@ -8,8 +8,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use rstap_sema::files::Files;
+use rstap_sema::tapset::Kind;
 use rstap_sema::{Options, Tapset, analyze, ir, print};
 use rstap_syntax::ParseConfig;
+use rstap_syntax::ast::{File, Item, TypeName};
 use rstap_syntax::diagnostic::render;
 use rstap_syntax::source::SourceMap;
 
@@ -159,4 +161,80 @@ fn good_scripts_give_their_ir() {
 #[test]
 fn bad_scripts_give_their_errors() {
     check("err", true);
+}
+
+/// The library's files as pass 1 sees them, without findings.
+fn library(tapset: &Tapset) -> (SourceMap, Vec<File>) {
+    let mut sources = SourceMap::default();
+    let config = ParseConfig { library: true, ..ParseConfig::default() };
+    let mut files = Vec::new();
+    for file in tapset.files() {
+        let source = sources.add(file.name.clone(), file.text.clone());
+        let parsed = rstap_syntax::parse(&sources, source, &config);
+        assert!(parsed.diagnostics.is_empty(), "{}", render(&sources, &parsed.diagnostics, false));
+        files.push(parsed.file);
+    }
+    (sources, files)
+}
+
+/// Kind and name of each public declaration.
+fn declared(file: &File) -> Vec<(Kind, String)> {
+    let one = |item: &Item| match item {
+        Item::Function(f) if !f.private => Some((Kind::Function, f.name.text.clone())),
+        Item::Global(g) if !g.private => Some((Kind::Global, g.name.text.clone())),
+        Item::Alias(alias) => {
+            let names: Vec<&str> = alias.name.components.iter().map(|c| c.name.text.as_str()).collect();
+            Some((Kind::Alias, names.join(".")))
+        }
+        _ => None,
+    };
+    file.items.iter().filter_map(one).collect()
+}
+
+#[test]
+fn the_index_of_the_library_is_what_its_files_declare() {
+    let tapset = Tapset::embedded();
+    let (_, files) = library(&tapset);
+    let mut names = [Kind::Function, Kind::Global, Kind::Alias].map(|kind| (kind, Vec::new()));
+    for (index, file) in files.iter().enumerate() {
+        for (kind, name) in declared(file) {
+            assert!(tapset.declaring(kind, &name).contains(&index), "{kind:?} {name}");
+            names.iter_mut().filter(|(k, _)| *k == kind).for_each(|(_, names)| names.push(name.clone()));
+        }
+    }
+    for (kind, mut names) in names {
+        names.sort();
+        names.dedup();
+        assert_eq!(tapset.names(kind), names);
+    }
+}
+
+#[test]
+fn every_library_function_can_be_called() {
+    let tapset = Tapset::embedded();
+    let (_, files) = library(&tapset);
+    let mut script = String::from("probe begin {\n");
+    for item in files.iter().flat_map(|file| &file.items) {
+        let Item::Function(function) = item else { continue };
+        if function.private {
+            continue;
+        }
+        let name = &function.name.text;
+        let argument = |ty| match ty {
+            Some(TypeName::Long) => "1",
+            Some(TypeName::String) => "\"a\"",
+            None => panic!("a parameter of {name} has no type"),
+        };
+        let arguments: Vec<&str> = function.params.iter().map(|p| argument(p.ty)).collect();
+        let call = format!("{name}({})", arguments.join(", "));
+        script += &if function.return_type.is_some() { format!("  println({call})\n") } else { format!("  {call}\n") };
+    }
+    script += "}\n";
+    let mut sources = SourceMap::default();
+    let source = sources.add("calls.stp", script);
+    let mut options = Options { guru: true, ..Options::default() };
+    options.config.guru = true;
+    let parsed = rstap_syntax::parse(&sources, source, &options.config);
+    let (result, diagnostics) = analyze(Rc::new(Nothing), &mut sources, vec![parsed.file], &tapset, &options);
+    assert!(result.is_some(), "{}", render(&sources, &diagnostics, false));
 }

@@ -88,7 +88,8 @@ impl Lowerer<'_, '_> {
     fn place(&mut self, place: &Place) -> (ir::Place, Type) {
         match place {
             Place::Var(Var::Local(local)) => {
-                (ir::Place::Local(LocalId(*local as u32)), self.unit.locals[*local].ty)
+                let id = self.local_id(*local);
+                (ir::Place::Local(id), self.unit.locals[id.0 as usize].ty)
             }
             Place::Var(Var::Global(global)) => {
                 (ir::Place::Global(self.map_id(*global)), self.types.globals[*global].value.value())

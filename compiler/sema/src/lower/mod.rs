@@ -16,12 +16,13 @@ use rstap_syntax::ast::Literal;
 use rstap_syntax::diagnostic::Diagnostic;
 use rstap_syntax::source::{SourceMap, Span};
 
-use crate::hir::{self, Code, Stmt, Tree};
+use crate::hir::{self, Code, Stmt, Tree, Var};
 use crate::hir_walk::each_statement;
 use crate::ir;
 use crate::symbols::describe_token;
 use crate::target_var::Scope;
 use crate::types::{Ty, Types};
+use crate::usage::Usage;
 
 /// A lowered handler, with what it needs saved at entry.
 pub struct Lowered {
@@ -58,6 +59,9 @@ pub struct Lowerer<'a, 'd> {
 #[derive(Default)]
 struct Unit<'d> {
     locals: Vec<ir::Local>,
+    /// Of the tree's locals, those that are read or assigned.
+    local_ids: Vec<Option<ir::LocalId>>,
+    usage: Usage,
     is_function: bool,
     is_return: bool,
     scope: Option<Rc<dyn Scope + 'd>>,
@@ -107,6 +111,11 @@ impl<'a, 'd> Lowerer<'a, 'd> {
             skip_badvars: false,
             unit: Unit::default(),
         }
+    }
+
+    /// The id of a local that is used.
+    fn local_id(&self, local: usize) -> ir::LocalId {
+        self.unit.local_ids[local].expect("every local that code refers to is used")
     }
 
     /// The id of a global, if it is used.
@@ -169,13 +178,10 @@ impl<'a, 'd> Lowerer<'a, 'd> {
         let tree = self.tree;
         let function = &tree.functions[index];
         let types = &self.types.functions[index];
-        self.unit = Unit {
-            locals: lower_locals(&function.locals, &types.locals),
-            is_function: true,
-            scope: self.global_scope.clone(),
-            ..Unit::default()
-        };
         let Code::Script(code) = &function.code else { unreachable!("builtins get no id") };
+        self.unit = Unit::new(code, &function.locals, &types.locals, function.param_count);
+        self.unit.is_function = true;
+        self.unit.scope = self.global_scope.clone();
         let body = self.statements(code);
         let mut unit = std::mem::take(&mut self.unit);
         diagnostics.append(&mut unit.errors);
@@ -198,12 +204,9 @@ impl<'a, 'd> Lowerer<'a, 'd> {
     ) -> Result<Lowered, Vec<Diagnostic>> {
         let tree = self.tree;
         let source = &tree.bodies[body];
-        self.unit = Unit {
-            locals: lower_locals(&source.locals, &self.types.bodies[body]),
-            is_return,
-            scope,
-            ..Unit::default()
-        };
+        self.unit = Unit::new(&source.code, &source.locals, &self.types.bodies[body], 0);
+        self.unit.is_return = is_return;
+        self.unit.scope = scope;
         let code = self.statements(&source.code);
         let unit = std::mem::take(&mut self.unit);
         if !unit.errors.is_empty() {
@@ -238,8 +241,27 @@ impl<'a, 'd> Lowerer<'a, 'd> {
     }
 }
 
-fn lower_locals(locals: &[hir::Local], types: &[Ty]) -> Vec<ir::Local> {
-    locals.iter().zip(types).map(|(l, ty)| ir::Local { name: l.name.clone(), ty: ty.value() }).collect()
+impl Unit<'_> {
+    /// Parameters are kept, and of the other locals those that are read or assigned.
+    fn new(code: &[Stmt], locals: &[hir::Local], types: &[Ty], param_count: usize) -> Self {
+        let usage = Usage::of(code);
+        let mut unit = Unit::default();
+        for (index, (local, ty)) in locals.iter().zip(types).enumerate() {
+            let var = Var::Local(index);
+            let used = index < param_count || usage.read.contains(&var) || usage.written.contains(&var);
+            unit.local_ids.push(used.then_some(ir::LocalId(unit.locals.len() as u32)));
+            if used {
+                unit.locals.push(ir::Local { name: local.name.clone(), ty: ty.value() });
+            }
+        }
+        unit.usage = usage;
+        unit
+    }
+
+    /// The local that takes a value of a walk, if anybody reads it.
+    fn bound(&self, local: usize) -> Option<ir::LocalId> {
+        self.usage.read.contains(&Var::Local(local)).then(|| self.local_ids[local]).flatten()
+    }
 }
 
 fn can_decline(code: &[Stmt]) -> bool {

@@ -6,7 +6,7 @@ use rstap_syntax::ast::{SortBy, StatOp};
 
 use super::Lowerer;
 use crate::hir::{Expr, ExprKind, Foreach, Place, Print, Printed, Stat, Stmt, Var};
-use crate::ir::{self, Directive, LocalId};
+use crate::ir::{self, Directive};
 use crate::types::Ty;
 
 impl Lowerer<'_, '_> {
@@ -27,7 +27,7 @@ impl Lowerer<'_, '_> {
             ),
             Stmt::Foreach(walk) => ir::Stmt::Foreach(Box::new(self.foreach(walk))),
             Stmt::ForeachBucket(local, stat, body) => {
-                ir::Stmt::ForeachBucket(LocalId(*local as u32), self.stat(stat), self.statements(body))
+                ir::Stmt::ForeachBucket(self.local_id(*local), self.stat(stat), self.statements(body))
             }
             Stmt::Delete(Var::Global(global), span) => {
                 // A global that is only deleted is not there at all.
@@ -35,8 +35,8 @@ impl Lowerer<'_, '_> {
                 ir::Stmt::DeleteGlobal(id, self.site(*span))
             }
             Stmt::Delete(Var::Local(local), span) => {
-                let id = LocalId(*local as u32);
-                let ty = self.unit.locals[*local].ty;
+                let id = self.local_id(*local);
+                let ty = self.unit.locals[id.0 as usize].ty;
                 let empty = match ty {
                     ir::Type::Long => ir::ExprKind::Long(0),
                     ir::Type::Str => ir::ExprKind::Str(Vec::new()),
@@ -52,7 +52,7 @@ impl Lowerer<'_, '_> {
             }
             Stmt::Try(body, message, catch) => {
                 let body = self.statements(body);
-                ir::Stmt::Try(body, message.map(|l| LocalId(l as u32)), self.statements(catch))
+                ir::Stmt::Try(body, message.map(|l| self.local_id(l)), self.statements(catch))
             }
             Stmt::Return(value) => ir::Stmt::Return(value.as_ref().map(|e| self.expr(e))),
             Stmt::Next if self.unit.is_function => ir::Stmt::Decline,
@@ -107,11 +107,10 @@ impl Lowerer<'_, '_> {
         let order = self.order(walk);
         let body = self.statements(&walk.body);
         let site = self.site(walk.token);
-        let local = |l: usize| LocalId(l as u32);
         ir::Foreach {
             map,
-            keys: walk.keys.iter().map(|&l| Some(local(l))).collect(),
-            value: walk.value.map(local),
+            keys: walk.keys.iter().map(|&l| self.unit.bound(l)).collect(),
+            value: walk.value.and_then(|l| self.unit.bound(l)),
             slice,
             order,
             limit,
@@ -157,7 +156,7 @@ impl Lowerer<'_, '_> {
     pub(super) fn stat(&mut self, stat: &Stat) -> ir::StatRef {
         match stat {
             Stat::Var(Var::Global(global)) => ir::StatRef::Global(self.map_id(*global)),
-            Stat::Var(Var::Local(local)) => ir::StatRef::Local(LocalId(*local as u32)),
+            Stat::Var(Var::Local(local)) => ir::StatRef::Local(self.local_id(*local)),
             Stat::Element(global, key) => {
                 let id = self.map_id(*global);
                 ir::StatRef::Element(id, key.iter().map(|e| self.expr(e)).collect())

@@ -20,8 +20,11 @@ const UNITS: &[(&str, u64)] = &[
     ("jiffies", 4_000_000),
 ];
 
-/// Longest interval: a day in milliseconds, in whatever unit it is written, as in SystemTap.
-const MAX_INTERVAL: i64 = 86_400_000;
+/// Longest interval: a day.
+const MAX_INTERVAL_NS: i64 = 86_400_000_000_000;
+
+/// Highest rate, of `hz`.
+const MAX_HZ: i64 = 1_000_000_000;
 
 /// Rate of `timer.profile`.
 const PROFILE_HZ: u64 = 1000;
@@ -48,7 +51,7 @@ fn place(point: &ProbePoint) -> Result<Point, Box<Diagnostic>> {
     match name {
         "profile" => return profile(unit, suffix),
         "hz" => {
-            let hz = positive(unit)?;
+            let hz = within(unit, MAX_HZ)?;
             no_suffix(suffix)?;
             return Ok(Point::Timer { period_ns: (1_000_000_000 / hz as u64).max(1), randomize_ns: 0 });
         }
@@ -64,7 +67,7 @@ fn place(point: &ProbePoint) -> Result<Point, Box<Diagnostic>> {
                 .note(format!("there are timer.{}", known.join(", timer."))),
         ));
     };
-    let interval = positive(unit)?;
+    let interval = within(unit, MAX_INTERVAL_NS / unit_ns as i64)?;
     let randomize = match suffix {
         [] => 0,
         [randomize, rest @ ..] if randomize.name.text == "randomize" => {
@@ -92,16 +95,17 @@ fn profile(unit: &Component, suffix: &[Component]) -> Result<Point, Box<Diagnost
     let names: Vec<&str> = suffix.iter().map(|c| c.name.text.as_str()).collect();
     match names[..] {
         [] | ["tick"] => Ok(Point::Profile { hz: PROFILE_HZ }),
-        ["freq", "hz"] => Ok(Point::Profile { hz: positive(&suffix[1])? as u64 }),
+        ["freq", "hz"] => Ok(Point::Profile { hz: within(&suffix[1], MAX_HZ)? as u64 }),
         _ => Err(invalid_suffix(&suffix[0])),
     }
 }
 
-fn positive(component: &Component) -> Result<i64, Box<Diagnostic>> {
+/// The number of a component, from 1 to `most`.
+fn within(component: &Component, most: i64) -> Result<i64, Box<Diagnostic>> {
     match component.arg {
-        Some(Literal::Number(n)) if (1..=MAX_INTERVAL).contains(&n) => Ok(n),
+        Some(Literal::Number(n)) if (1..=most).contains(&n) => Ok(n),
         Some(Literal::Number(_)) => Err(Box::new(
-            Diagnostic::error(format!("interval value out of range (1, {MAX_INTERVAL})"))
+            Diagnostic::error(format!("interval value out of range (1, {most})"))
                 .at(component.span, ""),
         )),
         _ => Err(mismatch(component, &format!("takes a number, as in timer.{}(100)", component.name.text))),

@@ -28,7 +28,7 @@ impl Resolver<'_, '_, '_> {
     fn expr_kind(&mut self, expr: &ast::Expr) -> ExprKind {
         match &expr.kind {
             ast::ExprKind::Literal(Literal::Number(n)) => ExprKind::Long(*n),
-            ast::ExprKind::Literal(Literal::String(s)) => ExprKind::Str(s.clone()),
+            ast::ExprKind::Literal(Literal::String(s)) => ExprKind::Str(up_to_nul(s)),
             ast::ExprKind::Symbol(_) => self.place(expr).map_or(ExprKind::Long(0), ExprKind::Read),
             ast::ExprKind::Index(base, parts) => self.index(expr, base, parts),
             ast::ExprKind::Call(name, args) => self.call(name, args, expr.token),
@@ -310,6 +310,11 @@ impl Resolver<'_, '_, '_> {
             self.error(&format!("variable '{name}' modified during 'foreach' iteration"), token);
         }
     }
+}
+
+/// A literal's text: strings end at a NUL.
+pub(super) fn up_to_nul(text: &[u8]) -> Vec<u8> {
+    text.iter().copied().take_while(|&b| b != 0).collect()
 }
 
 /// The answer of `@defined(expr)` at a place: whether all target variables in it exist there.

@@ -85,13 +85,13 @@ impl<'a, 't, 'd> Resolver<'a, 't, 'd> {
         self.unit = Unit { scope, ..Unit::default() };
         let mut code: Vec<Stmt> = guards.iter().map(|(guard, file)| self.guard(guard, *file)).collect();
         let mut span = Span::default();
-        let mut library = true;
+        let mut own = None;
         for &part in parts {
             let (file, block, place) = part_block(self.symbols, part);
             self.unit.file = file;
             if let Part::Probe(_) = part {
                 span = place;
-                library = self.symbols.is_library(file);
+                own = (!self.symbols.is_library(file)).then(|| block.block().span);
             }
             code.extend(self.block(block.block()));
         }
@@ -99,7 +99,7 @@ impl<'a, 't, 'd> Resolver<'a, 't, 'd> {
         self.tree.bodies.push(Body {
             name,
             span,
-            library,
+            own,
             locals: unit.locals,
             code,
             per_point: unit.per_point,

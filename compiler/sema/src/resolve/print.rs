@@ -4,6 +4,7 @@ use rstap_syntax::ast::{self, Literal, PrintStyle, StatOp};
 use rstap_syntax::diagnostic::Diagnostic;
 use rstap_syntax::source::Span;
 
+use super::expr::up_to_nul;
 use super::{Resolver, format};
 use crate::hir::{ExprKind, Print, Printed};
 
@@ -74,7 +75,7 @@ impl Resolver<'_, '_, '_> {
 
     fn literal_string(&mut self, expr: &ast::Expr) -> Option<Vec<u8>> {
         match &expr.kind {
-            ast::ExprKind::Literal(Literal::String(text)) => Some(text.clone()),
+            ast::ExprKind::Literal(Literal::String(text)) => Some(up_to_nul(text)),
             _ => {
                 self.error("expected literal string", expr.token);
                 None

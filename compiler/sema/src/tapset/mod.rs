@@ -87,6 +87,11 @@ impl Tapset {
         (library, diagnostics)
     }
 
+    /// All files but those of macros.
+    pub fn files(&self) -> &[LibraryFile] {
+        &self.files
+    }
+
     /// The file with this index.
     pub fn file(&self, index: usize) -> &LibraryFile {
         &self.files[index]
