@@ -1,4 +1,4 @@
-//! Lists the functions of a program that match a pattern and says on standard error how long that took; with
+//! Lists the functions (or statements, if it names lines) of a program that match a pattern and says on standard error how long that took; with
 //! WITH_VARIABLES in the environment also the variables at each and their places.
 //! `cargo run --release -p rstap-debuginfo --example functions -- PROGRAM [PATTERN [DEBUG-FILE]]`
 
@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use rstap_debuginfo::{Function, Module, Pattern, Place, Variable, inflate};
+use rstap_debuginfo::{Function, Lines, Module, Pattern, Place, Variable, inflate};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -33,7 +33,11 @@ fn list(path: &str, pattern: &str, debug: Option<&str>) -> Result<(), Box<dyn st
         module.attach_debug(debug)?;
     }
     let parsed = start.elapsed();
-    let functions = module.functions(&Pattern::parse(pattern)?)?;
+    let pattern = Pattern::parse(pattern)?;
+    if pattern.lines != Lines::None {
+        return list_statements(&module, &pattern);
+    }
+    let functions = module.functions(&pattern)?;
     let listed = start.elapsed();
     let with_variables = std::env::var_os("WITH_VARIABLES").is_some();
     let mut text = String::new();
@@ -57,6 +61,17 @@ fn list(path: &str, pattern: &str, debug: Option<&str>) -> Result<(), Box<dyn st
     let inlines: usize = functions.iter().map(|f| f.inlines.len()).sum();
     let count = functions.len();
     eprintln!("{count} functions, {inlines} inlined: parse {parsed:?}, list {listed:?}, text {printed:?}");
+    Ok(())
+}
+
+fn list_statements(module: &Module<'_>, pattern: &Pattern) -> Result<(), Box<dyn std::error::Error>> {
+    let statements = module.statements(pattern)?;
+    for s in &statements.found {
+        println!("{}@{}:{} {:#x}", s.function, s.file, s.line, s.address.0);
+    }
+    for m in &statements.missing {
+        println!("no line {}:{}, near {:?} and {:?}", m.file, m.line, m.before, m.after);
+    }
     Ok(())
 }
 

@@ -409,12 +409,45 @@ impl<'m, 'd> Functions<'m, 'd> {
         })
     }
 
+    /// Instances that are inlined in a function or instance, outer ones before those in them.
+    pub fn inlined_in(&self, die: DieRef) -> Vec<Nested> {
+        let Some(unit) = self.of_unit(die.unit) else { return Vec::new() };
+        let owner = match unit.inlined_at(die.offset) {
+            Some(inlined) => inlined.owner,
+            None => match unit.subprograms.binary_search_by_key(&die.offset, |s| s.offset) {
+                Ok(index) => index as u32,
+                Err(_) => return Vec::new(),
+            },
+        };
+        // What is inlined in an instance comes after it; later ones that are beside it have other addresses.
+        let inside = unit.inlined.iter().filter(|i| i.owner == owner && i.offset > die.offset);
+        let nested = inside.map(|inlined| Nested {
+            ranges: self.code_of(die.unit, inlined.code),
+            call_line: inlined.call_line,
+        });
+        nested.collect()
+    }
+
     fn contains(&self, unit: u32, code: Code, address: LinkAddr) -> bool {
         match code {
             Code::None => false,
             Code::Contiguous { low, high } => (low..high).contains(&address.0),
             Code::List(_) => self.code_of(unit, code).iter().any(|r| r.contains(address)),
         }
+    }
+}
+
+/// The code of an instance inlined in another.
+pub(crate) struct Nested {
+    ranges: Vec<Range>,
+    call_line: u32,
+}
+
+impl Nested {
+    /// Whether a row of the line table belongs to it; that of the call, at its first address, does not.
+    pub fn has_row(&self, address: u64, line: u32) -> bool {
+        let of_call = line == self.call_line && self.ranges.iter().any(|r| r.start.0 == address);
+        !of_call && self.ranges.iter().any(|r| r.contains(LinkAddr(address)))
     }
 }
 

@@ -7,7 +7,7 @@ use rstap_abi::address::LinkAddr;
 
 use crate::DwarfError;
 use crate::dwarf::{DebugData, DieRef, Dwarf, Slice, Unit, Value};
-use crate::functions::Function;
+use crate::functions::{Function, Functions, Nested};
 use crate::pattern::{Glob, Lines};
 
 /// A place in the source.
@@ -207,7 +207,7 @@ fn read_lines(data: &DebugData<'_>, index: u32) -> Option<UnitLines> {
 
 /// Statements of `functions` on the lines asked for, of files that match.
 pub(crate) fn statements<'d>(
-    data: &DebugData<'d>,
+    view: &Functions<'_, 'd>,
     functions: &[Function<'d>],
     file: Option<&Glob>,
     lines: &Lines,
@@ -217,7 +217,7 @@ pub(crate) fn statements<'d>(
     for function in functions {
         let instances = function.die.filter(|_| function.entry.is_some()).into_iter();
         for die in instances.chain(function.inlines.iter().map(|i| i.die)) {
-            let place = Instance { data, function, die, file };
+            let place = Instance { data: view.data, nested: view.inlined_in(die), function, die, file };
             place.collect(lines, &mut statements.found, &mut seen)?;
         }
     }
@@ -233,6 +233,8 @@ struct Seen {
 
 struct Instance<'a, 'd> {
     data: &'a DebugData<'d>,
+    /// Instances that are inlined in it, outer ones first.
+    nested: Vec<Nested>,
     function: &'a Function<'d>,
     die: DieRef,
     file: Option<&'a Glob>,
@@ -256,6 +258,12 @@ impl<'d> Instance<'_, 'd> {
         let mut ranges = self.data.die(self.die)?.ranges();
         ranges.sort_unstable();
         let rows = ranges.iter().flat_map(|&(start, end)| rows_in(self.data, self.die.unit, start, end));
+        let (entry, mut before) = self.rows_before().unwrap_or((0, 0));
+        let rows = rows.filter(|row| {
+            let is_before = row.address == entry && before > 0;
+            before -= u64::from(is_before);
+            !is_before
+        });
         let rows = rows.filter(|row| !row.end_sequence && row.line != 0 && own_file(row));
         // The first instruction of a statement may have been moved out of an inlined instance; what is left of the
         // statement in it counts then.
@@ -263,15 +271,22 @@ impl<'d> Instance<'_, 'd> {
         let (mut statements, rest): (Vec<&Row>, Vec<&Row>) = rows.partition(|row| row.is_stmt);
         if inlined {
             statements.extend(rest);
+            // The declaration's row is no statement of an instance, unless the whole function is on that line.
+            let declared = self.function.decl_line;
+            if *lines == Lines::All && statements.iter().any(|row| row.line > declared) {
+                statements.retain(|row| row.line != declared);
+            }
         }
         let mut done = Vec::new();
         let first = found.len();
         for row in statements {
             seen.push(Seen { function_line: self.function.decl_line, line: row.line });
-            if !self.wanted(lines, row.line) || done.contains(&row.line) {
+            // A line of a function that is inlined here several times has a statement in each place.
+            let within = self.nested.iter().rposition(|nested| nested.has_row(row.address, row.line));
+            if !self.wanted(lines, row.line, within.is_some()) || done.contains(&(row.line, within)) {
                 continue;
             }
-            done.push(row.line);
+            done.push((row.line, within));
             let Some(file) = file_name(self.data, self.die.unit, row.file.into()) else { continue };
             found.push(Statement {
                 address: LinkAddr(row.address),
@@ -285,14 +300,20 @@ impl<'d> Instance<'_, 'd> {
         Ok(())
     }
 
-    fn wanted(&self, lines: &Lines, line: u32) -> bool {
+    fn wanted(&self, lines: &Lines, line: u32, in_nested: bool) -> bool {
         match lines {
             Lines::None => line == self.function.decl_line,
             Lines::Absolute(ranges) => ranges.iter().any(|&(low, high)| (low..=high).contains(&line)),
             Lines::Relative(distance) => Some(line) == self.function.decl_line.checked_add(*distance),
-            // Lines of functions that were inlined and stand further up do not belong to this one.
-            Lines::All => line >= self.function.decl_line,
+            Lines::All => !in_nested && line >= self.function.decl_line,
         }
+    }
+
+    /// Rows at the instance's first address that belong to what comes before it: gcc counts them.
+    fn rows_before(&self) -> Option<(u64, u64)> {
+        let inline = self.function.inlines.iter().find(|inline| inline.die == self.die)?;
+        let count = self.data.die(self.die).ok()?.number(gimli::DW_AT_GNU_entry_view)?;
+        Some((inline.entry.0, count))
     }
 }
 

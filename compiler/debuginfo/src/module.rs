@@ -210,7 +210,7 @@ impl<'d> Module<'d> {
     /// each function or inlined instance (the first).
     pub fn statements(&self, pattern: &Pattern) -> Result<Statements<'d>, DwarfError> {
         let functions = self.functions(&Pattern { lines: Lines::None, ..pattern.clone() })?;
-        lines::statements(&self.dwarf, &functions, pattern.file.as_ref(), &pattern.lines)
+        lines::statements(&self.functions_view(), &functions, pattern.file.as_ref(), &pattern.lines)
     }
 
     /// As [`Module::statements`], in one function that is already known.
@@ -219,7 +219,7 @@ impl<'d> Module<'d> {
         function: &Function<'d>,
         lines: &Lines,
     ) -> Result<Statements<'d>, DwarfError> {
-        lines::statements(&self.dwarf, std::slice::from_ref(function), None, lines)
+        lines::statements(&self.functions_view(), std::slice::from_ref(function), None, lines)
     }
 
     /// The source line of `address`.

@@ -99,6 +99,13 @@ fn inlined_instances_are_listed_with_their_function() {
             let statements = module.statements(&Pattern::parse("square@inline.c:8").unwrap()).unwrap();
             assert_eq!(statements.found.len(), 3, "{compiler} {options:?}");
             assert!(statements.found.iter().all(|s| s.function == "square"));
+            let mut all = lines(&module, "square@inline.c:*");
+            all.sort();
+            all.dedup();
+            // Line 9 computes nothing, so gcc has no instruction for it.
+            assert!(all == [7, 8] || all == [7, 8, 9], "{compiler} {options:?}: {all:?}");
+            // In the function it was inlined into, a line has a statement for each instance.
+            assert_eq!(lines(&module, "user@inline.c:8"), [8, 8], "{compiler} {options:?}");
         }
     }
 }

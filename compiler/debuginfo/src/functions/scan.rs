@@ -76,6 +76,7 @@ pub(crate) struct Inlined {
     pub code: Code,
     /// DW_AT_entry_pc, 0 if there is none.
     pub entry: u64,
+    pub call_line: u32,
     /// Index of the subprogram whose code it is part of.
     pub owner: u32,
 }
@@ -253,12 +254,13 @@ impl<'m, 'd> Scanner<'m, 'd> {
         abbreviation: &gimli::Abbreviation,
         offset: usize,
     ) -> Result<Inlined, gimli::Error> {
-        let mut found = Origin::NONE;
+        let (mut found, mut call_line) = (Origin::NONE, 0);
         let mut code = CodeAttributes::default();
         for &spec in abbreviation.attributes() {
             let value = raw.read_attribute_inline(spec)?.value();
             match spec.name() {
                 gimli::DW_AT_abstract_origin => found = self.origin(value),
+                gimli::DW_AT_call_line => call_line = line_number(value),
                 name => self.note_code(&mut code, name, value),
             }
         }
@@ -266,7 +268,14 @@ impl<'m, 'd> Scanner<'m, 'd> {
             Some(distance) => code.low.and_then(|low| low.checked_add(distance)),
             None => code.entry,
         };
-        Ok(Inlined { offset, origin: found, entry: entry.unwrap_or(0), code: code.finish(), owner: u32::MAX })
+        Ok(Inlined {
+            offset,
+            origin: found,
+            entry: entry.unwrap_or(0),
+            code: code.finish(),
+            call_line,
+            owner: u32::MAX,
+        })
     }
 
     fn origin(&self, value: Value<'d>) -> Origin {
