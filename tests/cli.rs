@@ -5,6 +5,7 @@
 mod support;
 
 use std::fs;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
@@ -132,6 +133,34 @@ fn absolute_statement_address_is_hit() {
     let outcome = rstap(&["-e", &script], &Plan::default());
     assert_eq!((stdout(&outcome).as_str(), stderr(&outcome).as_str()), ("hit\n", ""));
     assert_unharmed(server);
+}
+
+#[test]
+fn process_of_another_user_is_refused_with_the_missing_right() {
+    // Process 1 belongs to root. Who is root runs the test as nobody, from a place that nobody can read.
+    let copy = std::env::temp_dir().join(format!("rstap-{}", std::process::id()));
+    fs::copy(RSTAP, &copy).expect("the temporary folder can be written");
+    let mut command = Command::new(&copy);
+    command.args(["-e", "probe begin { exit() }", "-x", "1"]).current_dir("/");
+    if nix::unistd::geteuid().is_root() {
+        command.uid(65534).gid(65534);
+    }
+    let outcome = run(&mut command, &Plan::default()).expect("rstap can be run");
+    fs::remove_file(&copy).expect("the copy is there");
+    let text = stderr(&outcome);
+    assert_eq!(outcome.status, Status::Exited(1), "{text}");
+    assert!(text.contains("permi") && text.contains("CAP_SYS_PTRACE"), "{text}");
+}
+
+#[test]
+fn every_pass_can_be_the_last_and_shows_its_result() {
+    let script = r#"global n probe begin { n += 40 + 2 printf("%d\n", n) exit() }"#;
+    for (pass, part) in [("-p1", "n += "), ("-p2", "begin"), ("-p3", "begin"), ("-p4", "begin")] {
+        let outcome = rstap(&[pass, "-e", script], &Plan::default());
+        assert!(outcome.status.is_success() && outcome.stderr.is_empty(), "{pass}: {}", stderr(&outcome));
+        assert!(stdout(&outcome).contains(part), "{pass}: {}", stdout(&outcome));
+        assert_ne!(stdout(&outcome), "42\n", "{pass} ran the script");
+    }
 }
 
 #[test]
