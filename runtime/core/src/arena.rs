@@ -105,7 +105,7 @@ impl<'a> Arena<'a> {
     }
 
     /// The string stored at `at` (`u32` length, `u32` zero, bytes), which has at most `most` bytes.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn string(&self, at: u64, most: u64) -> Checked<ArenaString<'a>> {
         let len = self.word(at)?.load(Relaxed);
         if len > most {
@@ -140,6 +140,7 @@ pub(crate) struct ArenaString<'a> {
 }
 
 impl ArenaString<'_> {
+    #[inline(always)]
     pub fn equals(&self, bytes: &[u8]) -> bool {
         self.len == bytes.len()
             && self

@@ -241,6 +241,7 @@ enum NotTaken {
 }
 
 impl<'a> Locks<'a> {
+    #[inline(always)]
     fn set(&self) -> impl DoubleEndedIterator<Item = (Option<&'a LockCells>, bool)> + Clone {
         let arena = self.arena;
         self.image
@@ -248,6 +249,7 @@ impl<'a> Locks<'a> {
             .map(move |lock| (lock::of_global(&arena, lock & !LOCK_WRITE).ok(), lock & LOCK_WRITE != 0))
     }
 
+    #[inline(always)]
     fn take<E: Env>(&self, env: &E, limits: &Limits, session: &SessionView<'_>) -> Result<(), NotTaken> {
         for (taken, (lock, write)) in self.set().enumerate() {
             let acquired = lock.map(|lock| lock.acquire(write, self.owner, limits, env));
@@ -269,10 +271,12 @@ impl<'a> Locks<'a> {
         Ok(())
     }
 
+    #[inline(always)]
     fn give_back(&self) {
         self.give_back_first(usize::MAX);
     }
 
+    #[inline(always)]
     fn give_back_first(&self, count: usize) {
         for (lock, write) in self.set().take(count) {
             if let Some(lock) = lock {

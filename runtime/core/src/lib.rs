@@ -1,5 +1,5 @@
 //! What a handler can do, on one shared-memory arena: locks, arrays, statistics, strings, formatted printing, the
-//! output ring, and [`handler::run`], which every backend calls for every hit.
+//! output ring, and [`handler::Runner::run`], which every backend calls for every hit.
 //!
 //! Invariants (each is kept by the module named):
 //! - The core never allocates, panics, makes a system call or waits without a bound. Time, thread id, pauses and
@@ -11,8 +11,9 @@
 //!
 //! Unsafe code is in [`arena`], `key`, `call`, [`table`], [`image`] and [`handler`] only.
 //!
-//! Sanitizers (nightly): `RUSTFLAGS=-Zsanitizer=thread cargo +nightly test -Zbuild-std --target
-//! x86_64-unknown-linux-gnu -p rstap-core`, and the same with `address`. `valgrind` runs the plain test binary.
+//! Memory checks: `RUSTFLAGS=-Zsanitizer=address cargo +nightly test -p rstap-core --target
+//! x86_64-unknown-linux-gnu -- --skip models`, the same with `thread` and `-Zbuild-std`, and `valgrind -q
+//! --error-exitcode=9 TEST-BINARY --skip models` (loom switches stacks, which none of them follows).
 
 #![no_std]
 #![deny(
