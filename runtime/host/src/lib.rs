@@ -16,4 +16,5 @@ pub mod symbols;
 mod sys;
 pub mod timers;
 
+pub use backend::ptrace::command_words;
 pub use session::{Options, Outcome, Session, SessionError, Target};

@@ -18,29 +18,59 @@ fn run(scenario: &str, argument: &str) -> Output {
 
 fn command(scenario: &str, argument: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("there is a test binary"));
-    command.args(["--exact", "child", "--nocapture", "--test-threads=1", "-q"]);
     command.env("RSTAP_SCENARIO", scenario).env("RSTAP_ARGUMENT", argument);
     command
 }
 
-/// What the session wrote, without what the test harness wrote around it.
+/// What the session wrote.
 fn out(output: &Output) -> String {
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    text.lines().filter(|l| !l.is_empty() && !l.starts_with("running ")).map(|l| format!("{l}\n")).collect()
+    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 fn err(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Not a test of its own: the process that [`run`] starts.
-#[test]
-fn child() {
-    let Ok(scenario) = std::env::var("RSTAP_SCENARIO") else { return };
-    let argument = std::env::var("RSTAP_ARGUMENT").unwrap_or_default();
+const TESTS: &[(&str, fn())] = &[
+    ("events_come_in_order", events_come_in_order),
+    ("exit_in_begin_lets_the_command_never_run", exit_in_begin_lets_the_command_never_run),
+    ("an_error_ends_the_session", an_error_ends_the_session),
+    (
+        "an_error_in_the_target_ends_the_session_and_warnings_come_once",
+        an_error_in_the_target_ends_the_session_and_warnings_come_once,
+    ),
+    ("timers_run_and_exit", timers_run_and_exit),
+    ("a_timeout_ends_the_session", a_timeout_ends_the_session),
+    ("the_commands_end_is_told", the_commands_end_is_told),
+    ("what_cannot_be_attached_to_is_explained", what_cannot_be_attached_to_is_explained),
+    (
+        "signals_end_a_session_and_leave_the_target_unharmed",
+        signals_end_a_session_and_leave_the_target_unharmed,
+    ),
+    ("a_closed_reader_ends_the_session", a_closed_reader_ends_the_session),
+    ("without_a_target_new_processes_are_found", without_a_target_new_processes_are_found),
+    ("a_profile_samples_running_threads", a_profile_samples_running_threads),
+];
+
+fn main() {
+    if let Ok(scenario) = std::env::var("RSTAP_SCENARIO") {
+        play(&scenario, &std::env::var("RSTAP_ARGUMENT").unwrap_or_default());
+    }
+    let trial = |(name, test): &(&'static str, fn())| {
+        let test = *test;
+        libtest_mimic::Trial::test(*name, move || {
+            test();
+            Ok(())
+        })
+    };
+    libtest_mimic::run(&libtest_mimic::Arguments::from_args(), TESTS.iter().map(trial).collect()).exit();
+}
+
+/// The process that [`run`] starts: one session, on its only thread, so that signals find nobody else.
+fn play(scenario: &str, argument: &str) -> ! {
     let (_, make) = SCENARIOS.iter().find(|(name, _)| *name == scenario).expect("a known scenario");
     let mut script = Script::default();
-    make(&mut script, &argument);
+    make(&mut script, argument);
     script.maker.program.image = image(&script.handlers);
     script.maker.program.arena.size = 64;
     let status = match Session::new(script.maker.program, script.options).and_then(Session::run) {
@@ -149,7 +179,6 @@ const SCENARIOS: &[Scenario] = &[
     }),
 ];
 
-#[test]
 fn events_come_in_order() {
     let target = build("count.c", &[]);
     let output = run("order", target.path.to_str().expect("a plain path"));
@@ -158,7 +187,6 @@ fn events_come_in_order() {
     assert_eq!(output.status.code(), Some(0));
 }
 
-#[test]
 fn exit_in_begin_lets_the_command_never_run() {
     let target = build("count.c", &[]);
     let output = run("exit in begin", target.path.to_str().expect("a plain path"));
@@ -166,7 +194,6 @@ fn exit_in_begin_lets_the_command_never_run() {
     assert_eq!(output.status.code(), Some(0));
 }
 
-#[test]
 fn an_error_ends_the_session() {
     let output = run("error", "");
     assert_eq!(out(&output), "one\nerror probe\n");
@@ -174,7 +201,6 @@ fn an_error_ends_the_session() {
     assert_eq!(output.status.code(), Some(1));
 }
 
-#[test]
 fn an_error_in_the_target_ends_the_session_and_warnings_come_once() {
     let target = build("count.c", &[]);
     let output = run("error in target", target.path.to_str().expect("a plain path"));
@@ -184,21 +210,18 @@ fn an_error_in_the_target_ends_the_session_and_warnings_come_once() {
     assert_eq!(output.status.code(), Some(1));
 }
 
-#[test]
 fn timers_run_and_exit() {
     let output = run("timer exit", "");
     assert_eq!(out(&output), "begin\n30\n50\nend\n");
     assert_eq!(output.status.code(), Some(0));
 }
 
-#[test]
 fn a_timeout_ends_the_session() {
     let output = run("timeout", "");
     assert_eq!(out(&output), "begin\nend\n");
     assert_eq!(output.status.code(), Some(0));
 }
 
-#[test]
 fn the_commands_end_is_told() {
     for (command, wanted, status) in [
         ("true", "", 0),
@@ -216,7 +239,6 @@ fn the_commands_end_is_told() {
     }
 }
 
-#[test]
 fn what_cannot_be_attached_to_is_explained() {
     let output = run("attach", "999999999");
     assert_eq!(err(&output), "ERROR: cannot attach: there is no process 999999999\n");
@@ -237,7 +259,6 @@ fn what_cannot_be_attached_to_is_explained() {
     assert!(first.wait().expect("it ran").success());
 }
 
-#[test]
 fn signals_end_a_session_and_leave_the_target_unharmed() {
     for signal in [libc::SIGINT, libc::SIGTERM, libc::SIGHUP] {
         let mut target = Command::new("sleep").arg("20").spawn().expect("sleep runs");
@@ -259,7 +280,6 @@ fn signals_end_a_session_and_leave_the_target_unharmed() {
     }
 }
 
-#[test]
 fn a_closed_reader_ends_the_session() {
     let mut child =
         command("many lines", "").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it runs");
@@ -271,7 +291,6 @@ fn a_closed_reader_ends_the_session() {
     assert_eq!(err(&output).matches("ERROR").count(), 1);
 }
 
-#[test]
 fn without_a_target_new_processes_are_found() {
     let target = build("count.c", &[]);
     let path = target.path.to_str().expect("a plain path");
@@ -286,7 +305,6 @@ fn without_a_target_new_processes_are_found() {
     assert!(err(&output).contains("new processes are"), "{}", err(&output));
 }
 
-#[test]
 fn a_profile_samples_running_threads() {
     let target = build("count.c", &[]);
     let output = run("profile", target.path.to_str().expect("a plain path"));
