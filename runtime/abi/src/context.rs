@@ -1,5 +1,7 @@
 //! The one argument of a handler.
 
+use core::mem::offset_of;
+
 use crate::layout::Off;
 use crate::limits::Limits;
 
@@ -150,6 +152,10 @@ impl Context {
         limits: Limits::DEFAULT,
     };
 }
+
+// Without padding: everybody who fills it fills all of it. A change here is a change of `ABI_VERSION`.
+const _: () = assert!(offset_of!(Context, registers) == 160);
+const _: () = assert!(size_of::<Context>() == 160 + 8 * (REGISTER_COUNT + 2) + size_of::<Limits>());
 
 /// Bits of [`Context::flags`].
 pub mod flags {

@@ -20,6 +20,8 @@ pub struct Directive {
     pub text_len: u32,
 }
 
+const _: () = assert!(size_of::<Directive>() == 20);
+
 /// No width or precision was written.
 pub const UNSET: i32 = -1;
 /// `*`: the next argument has it.

@@ -24,6 +24,8 @@ pub struct ImageHeader {
     pub probe_count: u32,
 }
 
+const _: () = assert!(size_of::<ImageHeader>() == 32);
+
 /// One compiled handler.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +40,8 @@ pub struct HandlerEntry {
     /// Stack it needs at most, in bytes, with all calls at MAXNESTING.
     pub stack_bytes: u32,
 }
+
+const _: () = assert!(size_of::<HandlerEntry>() == 16);
 
 /// In a lock set: the handler writes the global.
 pub const LOCK_WRITE: u64 = 1;
@@ -67,3 +71,5 @@ pub struct ProbeEntry {
     /// `ppfunc()`
     pub function: Text,
 }
+
+const _: () = assert!(size_of::<ProbeEntry>() == 32);

@@ -268,6 +268,8 @@ pub struct KeyPart {
     pub b: u64,
 }
 
+const _: () = assert!(size_of::<KeyPart>() == 16);
+
 /// Bytes compiled code reserves for one array walk; `rstap_core::map` gives them their meaning.
 pub const ITERATOR_SIZE: u32 = 64;
 

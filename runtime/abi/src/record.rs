@@ -56,5 +56,7 @@ pub struct FaultRecord {
     pub pad: u32,
 }
 
+const _: () = assert!(size_of::<FaultRecord>() == 16);
+
 /// No site.
 pub const NO_SITE: u32 = u32::MAX;
