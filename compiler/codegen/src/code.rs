@@ -1,11 +1,12 @@
 //! Machine code: the target, compiling one function, and placing all of them in one piece.
 
+use cranelift_codegen::binemit::Reloc;
 use cranelift_codegen::control::ControlPlane;
 use cranelift_codegen::ir::{Function, Signature};
 use cranelift_codegen::isa::{self, OwnedTargetIsa};
 use cranelift_codegen::settings::{self, Configurable};
 use cranelift_jit::{JITBuilder, JITModule};
-use cranelift_module::{FuncId, Linkage, Module, ModuleReloc};
+use cranelift_module::{FuncId, Linkage, Module, ModuleReloc, ModuleRelocTarget};
 
 use crate::CodegenError;
 use crate::memory::CodeBuffer;
@@ -57,14 +58,26 @@ pub(crate) fn compile(
         .map_err(|error| CodegenError::compiler(error.inner))?;
     let compiled = context.compiled_code().expect("it was just compiled");
     let id = FuncId::from_u32(number as u32);
-    let relocations = compiled.buffer.relocs().iter();
+    let relocations: Vec<ModuleReloc> =
+        compiled.buffer.relocs().iter().map(|r| ModuleReloc::from_mach_reloc(r, &context.func, id)).collect();
+    if let Some(foreign) = relocations.iter().find(|relocation| !stays_inside(relocation)) {
+        return Err(CodegenError::Compiler(format!(
+            "a {:?} relocation points out of the image",
+            foreign.kind
+        )));
+    }
     let frame = compiled.buffer.frame_layout().map_or(0, |layout| layout.frame_to_fp_offset);
     Ok(Code {
         signature: context.func.signature.clone(),
         bytes: compiled.code_buffer().to_vec(),
-        relocations: relocations.map(|r| ModuleReloc::from_mach_reloc(r, &context.func, id)).collect(),
+        relocations,
         frame_bytes: frame + FRAME_EXTRA,
     })
+}
+
+/// Whether a relocation is a relative call of another function of the script.
+fn stays_inside(relocation: &ModuleReloc) -> bool {
+    relocation.kind == Reloc::X86CallPCRel4 && matches!(relocation.name, ModuleRelocTarget::User { .. })
 }
 
 /// Places the functions one after the other and resolves their calls: the bytes, and the offset of each function.

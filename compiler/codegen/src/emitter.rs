@@ -24,6 +24,7 @@ use std::mem::offset_of;
 
 use crate::constants::Constants;
 use crate::frame::{Frame, Slot};
+use crate::handler::ending_functions;
 
 /// How a script function ended, its first result.
 pub(crate) mod status {
@@ -44,6 +45,12 @@ pub(crate) struct Unit<'a> {
     pub(crate) constants: Constants,
     /// By `FuncId`: whether the function can end the handler that called it.
     pub(crate) ending: Vec<bool>,
+}
+
+impl<'a> Unit<'a> {
+    pub(crate) fn new(script: &'a Script, arena: &'a ArenaPlan) -> Unit<'a> {
+        Unit { script, arena, constants: Constants::default(), ending: ending_functions(script) }
+    }
 }
 
 /// A string value: address, length and the slots that hold it until its consumer is done.

@@ -23,10 +23,9 @@ pub(crate) fn function(
     target: TargetFrontendConfig,
 ) -> Function {
     let function = &unit.script.functions[index as usize];
-    build(unit, memory, index, function_signature(function), target, |builder, params| {
+    build(unit, memory, index, function_signature(function), target, |params| {
         let result =
             (function.ret == Some(Type::Str)).then(|| *params.last().expect("the result buffer is last"));
-        let _ = builder;
         (Role::Function(function.ret, result), function.param_count, &function.locals, &function.body)
     })
 }
@@ -40,7 +39,7 @@ pub(crate) fn handler(
 ) -> Function {
     let handler = &unit.script.handlers[index as usize];
     let number = unit.script.functions.len() as u32 + index;
-    build(unit, memory, number, handler_signature(), target, |_, _| {
+    build(unit, memory, number, handler_signature(), target, |_| {
         (Role::Handler, 0, &handler.locals, &handler.body)
     })
 }
@@ -51,7 +50,7 @@ fn build<'s>(
     number: u32,
     signature: Signature,
     target: TargetFrontendConfig,
-    parts: impl FnOnce(&mut FunctionBuilder, &[Value]) -> (Role, u32, &'s [Local], &'s [Stmt]),
+    parts: impl FnOnce(&[Value]) -> (Role, u32, &'s [Local], &'s [Stmt]),
 ) -> Function {
     let mut function = Function::with_name_signature(UserFuncName::user(0, number), signature);
     let mut builder = FunctionBuilder::new(&mut function, memory);
@@ -59,7 +58,7 @@ fn build<'s>(
     builder.append_block_params_for_function_params(entry);
     builder.switch_to_block(entry);
     let params = builder.block_params(entry).to_vec();
-    let (role, param_count, locals, body) = parts(&mut builder, &params);
+    let (role, param_count, locals, body) = parts(&params);
     let mut emitter = Emitter::new(unit, builder, params[0], role);
     emitter.unstable = unstable_locals(body);
     let landing = emitter.landing_pad();

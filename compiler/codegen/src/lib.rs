@@ -33,7 +33,6 @@ use rstap_sema::ir::{Script, Stmt};
 use thiserror::Error;
 
 use crate::code::Code;
-use crate::constants::Constants;
 use crate::emitter::Unit;
 use crate::image::PlacedHandler;
 
@@ -81,12 +80,7 @@ impl CodegenError {
 pub fn compile(script: &Script) -> Result<Program, CodegenError> {
     check_limits(&script.limits)?;
     let arena = arena_plan::plan(&script.globals, &script.limits)?;
-    let mut unit = Unit {
-        script,
-        arena: &arena,
-        constants: Constants::default(),
-        ending: handler::ending_functions(script),
-    };
+    let mut unit = Unit::new(script, &arena);
     let mut compiler = Compiler::new();
     let mut codes = Vec::with_capacity(script.functions.len() + script.handlers.len());
     each_function(&mut unit, |number, body, clif| {
@@ -118,12 +112,7 @@ pub fn compile(script: &Script) -> Result<Program, CodegenError> {
 pub fn clif(script: &Script) -> Result<String, CodegenError> {
     check_limits(&script.limits)?;
     let arena = arena_plan::plan(&script.globals, &script.limits)?;
-    let mut unit = Unit {
-        script,
-        arena: &arena,
-        constants: Constants::default(),
-        ending: handler::ending_functions(script),
-    };
+    let mut unit = Unit::new(script, &arena);
     let mut text = String::new();
     each_function(&mut unit, |_, _, clif| {
         text.push_str(&clif.display().to_string());

@@ -4,6 +4,7 @@ mod support;
 
 use rstap_abi::builtins::{Builtin, COUNT};
 use rstap_abi::context::Context;
+use rstap_program::Program;
 use rstap_sema::ir::*;
 use support::build::*;
 use support::mapped::Mapped;
@@ -63,7 +64,8 @@ fn example() -> Script {
     )
 }
 
-fn run(mapped: &Mapped, arena: &mut [u64]) -> String {
+/// Calls the handler with this many actions: its output and its fault.
+fn run(mapped: &Mapped, arena: &mut [u64], actions: i64) -> (String, u32) {
     let mut out = String::new();
     let mut table = [not_expected as extern "C" fn() as usize as u64; COUNT];
     table[Builtin::print_long as usize] = print_long as extern "C" fn(*mut Context, i64) as usize as u64;
@@ -73,51 +75,42 @@ fn run(mapped: &Mapped, arena: &mut [u64]) -> String {
         builtins: table.as_ptr().addr() as u64,
         arena: arena.as_mut_ptr().addr() as u64,
         env: (&raw mut out).addr() as u64,
-        actions: 1000,
+        actions,
         nesting: 10,
         ..Context::EMPTY
     };
     mapped.call(0, &mut context);
-    assert_eq!((context.fault, context.nesting), (0, 10));
-    out
+    assert_eq!(context.nesting, 10);
+    (out, context.fault)
+}
+
+fn compiled() -> Program {
+    rstap_codegen::compile(&example()).expect("the example compiles")
 }
 
 #[test]
 fn image_runs_at_two_addresses() {
-    let program = rstap_codegen::compile(&example()).expect("the example compiles");
+    let program = compiled();
     let (first, second) = (Mapped::new(&program.image), Mapped::new(&program.image));
     assert_ne!(first.address(), second.address());
     let mut arena = vec![0; program.arena.size as usize / 8];
     let expected = "i = 0\ni = 1\ni = 2\ni = 3\ni = 4\n3628800\n";
-    assert_eq!(run(&first, &mut arena), expected);
-    assert_eq!(run(&second, &mut arena), expected);
+    assert_eq!(run(&first, &mut arena, 1000), (expected.to_owned(), 0));
+    assert_eq!(run(&second, &mut arena, 1000), (expected.to_owned(), 0));
 }
 
+/// Made in another buffer, at another address: nothing of that address is in it.
 #[test]
 fn image_is_the_same_each_time() {
-    let compile = || rstap_codegen::compile(&example()).expect("the example compiles").image;
-    assert_eq!(compile(), compile());
+    assert_eq!(compiled().image, compiled().image);
 }
 
 #[test]
 fn actions_run_out_without_a_trace_of_the_run() {
-    let program = rstap_codegen::compile(&example()).expect("the example compiles");
+    let program = compiled();
     let mapped = Mapped::new(&program.image);
     let mut arena = vec![0; program.arena.size as usize / 8];
-    let mut out = String::new();
-    let mut table = [not_expected as extern "C" fn() as usize as u64; COUNT];
-    table[Builtin::print_long as usize] = print_long as extern "C" fn(*mut Context, i64) as usize as u64;
-    table[Builtin::print_string as usize] =
-        print_string as extern "C" fn(*mut Context, *const u8, usize) as usize as u64;
-    let mut context = Context {
-        builtins: table.as_ptr().addr() as u64,
-        arena: arena.as_mut_ptr().addr() as u64,
-        env: (&raw mut out).addr() as u64,
-        actions: 5,
-        nesting: 10,
-        ..Context::EMPTY
-    };
-    mapped.call(0, &mut context);
-    assert_eq!(context.fault, rstap_abi::fault::Fault::MaxAction as u32);
+    let (out, fault) = run(&mapped, &mut arena, 5);
+    assert_eq!(fault, rstap_abi::fault::Fault::MaxAction as u32);
     assert_eq!(out, "i = 0\ni = 1\n");
 }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use support::generate::generate;
 use support::run::difference;
 
-const PROGRAMS: u64 = 2500;
+const PROGRAMS: u64 = 2000;
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{variable} is a number")))

@@ -237,16 +237,16 @@ impl Generator {
                 Stmt::Aggregate(stat, value, site)
             }
             8 => self.deletion(scope),
-            9 => {
-                let expr = self.any(3, scope);
-                Stmt::Expr(expr)
-            }
             10 => self.rare(scope),
-            11 => {
+            11 if scope.ret.is_none() => {
                 let ty = self.ty();
                 let value = self.expr(ty, 3, scope);
                 let slot = self.random.below(3) as u32;
                 Stmt::SaveEntry(if ty == Type::Str { 64 + 544 * slot } else { 8 * slot }, value)
+            }
+            9 | 11 => {
+                let expr = self.any(3, scope);
+                Stmt::Expr(expr)
             }
             12 | 13 => {
                 let condition = self.expr(Type::Long, 3, scope);
