@@ -51,8 +51,9 @@ pub(crate) enum Acquired {
     TimedOut,
 }
 
-/// Tries without pausing before the first pause: a holder that runs is usually gone by then.
-const SPINS: u32 = 32;
+/// Tries without pausing before the first pause: a holder that runs is usually gone by then. (Loom would try every
+/// interleaving of all of them.)
+const SPINS: u64 = if cfg!(test) { 2 } else { 64 };
 /// Tries between two questions whether the holder lives: the answer costs a system call.
 const DEATH_CHECK_INTERVAL: u64 = 16;
 
@@ -111,9 +112,10 @@ impl<W: Atomic<u64>, R: Atomic<u32>> LockCells<W, R> {
         let mut dead_writer = false;
         // Only a writer has a claim to keep.
         let mut claimed = false;
-        let tries = limits.max_try_lock.saturating_add(u64::from(SPINS));
+        let tries = limits.max_try_lock.max(1).saturating_add(SPINS);
         for attempt in 0..tries {
-            if attempt.is_multiple_of(DEATH_CHECK_INTERVAL) {
+            let paused = attempt.checked_sub(SPINS);
+            if paused.is_some_and(|pauses| pauses.is_multiple_of(DEATH_CHECK_INTERVAL)) {
                 dead_writer |= self.bury(owner, claimed, env);
             }
             if write {
@@ -123,11 +125,9 @@ impl<W: Atomic<u64>, R: Atomic<u32>> LockCells<W, R> {
             if held {
                 return if dead_writer { Acquired::FromDeadWriter } else { Acquired::Free };
             }
-            if attempt < u64::from(SPINS) {
-                core::hint::spin_loop();
-                env.pause_us(0);
-            } else {
-                env.pause_us(limits.try_lock_delay_us);
+            match paused {
+                Some(_) => env.pause_us(limits.try_lock_delay_us),
+                None => core::hint::spin_loop(),
             }
         }
         if claimed {
