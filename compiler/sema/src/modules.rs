@@ -153,7 +153,9 @@ impl<'d> Binary<'d> {
             if !module.has_dwarf() {
                 attach_debug(files, &self.path, &mut module, &mut search);
             }
-            attach_alt(files, &self.path, &mut module, &mut search);
+            if module.has_dwarf() {
+                attach_alt(files, &self.path, &mut module, &mut search);
+            }
             Full { module, search }
         })
     }

@@ -2,6 +2,7 @@
 //! derived probe knows of its place; lowering asks it and never sees DWARF.
 
 mod build;
+mod global;
 mod location;
 mod messages;
 mod pretty;
@@ -9,6 +10,7 @@ mod psabi;
 mod scope;
 mod value;
 
+pub use global::GlobalScope;
 pub use scope::{CodeScope, Frame};
 
 use rstap_syntax::ast;

@@ -75,7 +75,9 @@ fn run(world: &World, text: &str) -> String {
     let parsed = rstap_syntax::parse(&sources, id, &rstap_syntax::ParseConfig::default());
     let mut out = render(&sources, &parsed.diagnostics, false);
     let directive = |name: &str| {
-        text.lines().find_map(|line| line.strip_prefix("//@ ")?.strip_prefix(name)).map(|value| value.trim_start_matches(": "))
+        text.lines()
+            .find_map(|line| line.strip_prefix("//@ ")?.strip_prefix(name))
+            .map(|value| value.trim_start_matches(": "))
     };
     let target = match (directive("target"), directive("pid")) {
         (Some(path), _) => Target::Command(path.into()),
@@ -107,7 +109,7 @@ fn run(world: &World, text: &str) -> String {
     for line in list(&listed, purpose == Purpose::ListVariables) {
         let _ = writeln!(out, "{line}");
     }
-    world.hide_names(&out)
+    world::hide_toolchain(&out)
 }
 
 fn show(
@@ -185,6 +187,8 @@ fn show_expr(sources: &SourceMap, derived: &DerivedPoint<'_>, expr: &ast::Expr, 
             let value = ir::print::print_expr(&ir::Script::default(), &value);
             let _ = writeln!(out, "  {}{saved} = {}", sources.text(expr.span), world::hide_addresses(&value));
         }
-        Err(error) => *out += &world::hide_addresses(&render(sources, &[*error], false)),
+        Err(error) => {
+            *out += &world::hide_addresses(&world::hide_toolchain(&render(sources, &[*error], false)))
+        }
     }
 }

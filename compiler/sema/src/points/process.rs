@@ -19,7 +19,7 @@ use rstap_syntax::diagnostic::Diagnostic;
 use crate::files::Files;
 use crate::modules::{Binary, Modules};
 use crate::points::{DerivedPoint, Resolved};
-use crate::target_var::Scope;
+use crate::target_var::{GlobalScope, Scope};
 use code::Search;
 use spec::{Place, Process, Spec, StatementKind, User, Which};
 
@@ -98,7 +98,7 @@ impl<'d> ProcessPoints<'d> {
     /// What `@var("x", "module")` and `@cast(p, "type", "module")` mean where there is no program of its own:
     /// begin, end and timer probes, and functions.
     pub fn global_scope(&self) -> Option<Rc<dyn Scope + 'd>> {
-        None
+        Some(Rc::new(GlobalScope::new(Rc::clone(&self.modules))))
     }
 
     fn derive(&self, spec: &Spec, warnings: &mut Vec<Diagnostic>) -> Resolved<'d> {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use rstap_syntax::ast::{Target, TargetBase};
+use rstap_syntax::ast::{AccessKind, Target, TargetBase};
 use rstap_syntax::diagnostic::{Diagnostic, Label};
 use rstap_syntax::source::Span;
 
@@ -94,7 +94,7 @@ pub fn cannot_access(
     span: Span,
 ) -> Box<Diagnostic> {
     match error {
-        ValueError::Unavailable(_) | ValueError::Record(_) => cannot_use(scope, target, error, span),
+        ValueError::Unavailable(_) | ValueError::Record(..) => cannot_use(scope, target, error, span),
         ValueError::Type(message) => Box::new(Diagnostic::error(message).at(step, "").see(span, "")),
         ValueError::NoMember(..) => {
             let mut diagnostic = cannot_use(scope, target, error, step);
@@ -119,8 +119,8 @@ pub fn cannot_use(scope: &CodeScope<'_>, target: &Target, error: ValueError, spa
                 None => diagnostic,
             }
         }
-        ValueError::Record(member) => {
-            let message = format!("'{name}' is being accessed instead of a member such as '{member}'");
+        ValueError::Record(ty, member) => {
+            let message = format!("'{ty}' is being accessed instead of a member such as '{member}'");
             Diagnostic::error(message).at(span, "").note(format!("{name}$ prints all of it"))
         }
         ValueError::Unavailable(reason) => {
@@ -136,18 +136,25 @@ pub fn cannot_use(scope: &CodeScope<'_>, target: &Target, error: ValueError, spa
 }
 
 fn describe(target: &Target) -> String {
-    match &target.base {
+    let mut text = match &target.base {
         TargetBase::Variable(name) => format!("${name}"),
         TargetBase::Cast(..) => "@cast".to_owned(),
         TargetBase::Var(name, _) => format!("@var(\"{}\")", String::from_utf8_lossy(name)),
         TargetBase::Value(_) => "this value".to_owned(),
+    };
+    for step in &target.access {
+        match &step.kind {
+            AccessKind::Member(name) => text.extend(["->", name]),
+            AccessKind::Index(_) => text.push_str("[…]"),
+        }
     }
+    text
 }
 
 /// The lines at which an optimised variable has a place.
 fn available_lines(scope: &CodeScope<'_>, target: &Target) -> Option<String> {
     let TargetBase::Variable(name) = &target.base else { return None };
-    let variable = scope.find(name)?;
+    let variable = scope.find(name).filter(|variable| !scope.is_available(variable))?;
     let module = scope.binary().module();
     let ranges = module.available(&variable).ok()?;
     let mut places: Vec<String> = Vec::new();

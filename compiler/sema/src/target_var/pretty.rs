@@ -208,7 +208,7 @@ impl Printer {
     /// `.name=value` of a record's own members, then of its base classes.
     fn members(self, record: &Value<'_>, id: TypeId, depth: u32, first: &mut bool, out: &mut Text) {
         let Ok(Type::Record { members, .. }) = record.binary.module().type_of(id) else { return };
-        for member in members.iter().filter(|member| !member.base_class) {
+        for member in members.iter().filter(|member| !member.base_class && !is_vtable(member)) {
             if !std::mem::take(first) {
                 out.literal(", ");
             }
@@ -271,6 +271,11 @@ impl Printer {
         let read = call_string(Builtin::user_string, vec![address, number(bytes)], self.site);
         call_string(Builtin::string_quoted, vec![read], self.site)
     }
+}
+
+/// Whether a member is the pointer that C++ compilers add to classes with virtual functions.
+fn is_vtable(member: &Member<'_>) -> bool {
+    member.name.is_some_and(|name| name.starts_with("_vptr"))
 }
 
 /// Whether a type is a character of one byte, signed or not.

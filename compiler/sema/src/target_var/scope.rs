@@ -31,6 +31,8 @@ pub enum Frame {
         /// The probed instruction.
         at: LinkAddr,
     },
+    /// No instruction of the file is about to run.
+    Nowhere,
     /// The function has returned; saved values are from its first instruction.
     Return {
         /// The function, if there is debug information.
@@ -48,6 +50,7 @@ impl Frame {
     fn die(&self) -> Option<DieRef> {
         match self {
             Frame::Inside { die, .. } | Frame::Return { die, .. } => *die,
+            Frame::Nowhere => None,
         }
     }
 
@@ -56,6 +59,7 @@ impl Frame {
         match self {
             Frame::Inside { at, .. } => *at,
             Frame::Return { entry, .. } => *entry,
+            Frame::Nowhere => LinkAddr(0),
         }
     }
 
@@ -68,6 +72,7 @@ impl Frame {
         match self {
             Frame::Inside { entry, at, .. } => *entry == Some(*at),
             Frame::Return { .. } => true,
+            Frame::Nowhere => false,
         }
     }
 }
@@ -132,6 +137,7 @@ impl<'d> CodeScope<'d> {
         match self.frame {
             Frame::Inside { at, .. } => at,
             Frame::Return { body, .. } => body,
+            Frame::Nowhere => LinkAddr(0),
         }
     }
 
@@ -264,6 +270,7 @@ impl<'d> CodeScope<'d> {
             _ if !Rc::ptr_eq(binary, &self.binary) => None,
             Frame::Inside { at, .. } => Some(bias_at(module, at, site)),
             Frame::Return { .. } => request.bias.clone(),
+            Frame::Nowhere => None,
         };
         let place = module.place(variable, self.pc());
         let surroundings = Surroundings { module, bias, at_entry: self.frame.at_entry(), site };

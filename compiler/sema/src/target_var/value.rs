@@ -34,8 +34,8 @@ pub enum ValueError {
     Type(String),
     /// There is no such member: its name, the type, the members that there are.
     NoMember(String, String, Vec<String>),
-    /// It is a record, where a number is wanted; the text of a member that could be meant.
-    Record(String),
+    /// It is a record, where a number is wanted: its type, and the text of a member that could be meant.
+    Record(String, String),
     /// It is nowhere, or nowhere that can be read.
     Unavailable(String),
 }
@@ -190,7 +190,7 @@ impl<'d> Value<'d> {
             Type::Array { .. } => return self.address(),
             Type::Record { members, .. } => {
                 let first = members.iter().find_map(|member| member.name).unwrap_or("member");
-                return Err(ValueError::Record(format!("->{first}")));
+                return Err(ValueError::Record(self.type_name(), format!("->{first}")));
             }
             Type::Reference { .. } => return self.clone().referred()?.read(),
             Type::Function { .. } => return self.address(),
@@ -236,7 +236,7 @@ impl<'d> Value<'d> {
         let (_, ty) = self.resolved()?;
         match &ty {
             Type::Array { .. } => return Err(ValueError::Type("cannot write to array address".to_owned())),
-            Type::Record { .. } => return Err(ValueError::Record("->member".to_owned())),
+            Type::Record { .. } => return Err(ValueError::Record(self.type_name(), "->member".to_owned())),
             Type::Reference { .. } => return self.clone().referred()?.write(value),
             Type::Base { encoding: Encoding::Float | Encoding::ComplexFloat, size, .. } if *size != 8 => {
                 return Err(ValueError::Type(format!("cannot write to {}", self.type_name())));

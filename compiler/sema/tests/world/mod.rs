@@ -19,7 +19,8 @@ impl World {
     pub fn build(targets: &Path) -> World {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("points-{}-{number}", std::process::id()));
+        let root =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("points-{}-{number}", std::process::id()));
         let world = World { root: root.clone() };
         for directory in ["src", "bin", "etc", "usr/lib/debug/src", "opt/lib", "var/lib/dpkg/info"] {
             std::fs::create_dir_all(root.join(directory)).unwrap();
@@ -88,19 +89,25 @@ impl World {
             Err(_) => self.root.join("src").join(path),
         }
     }
+}
 
-    /// Build-ids differ from compiler to compiler.
-    pub fn hide_names(&self, text: &str) -> String {
+/// Replaces what differs from compiler to compiler: build-ids, checksums and the number of functions.
+pub fn hide_toolchain(text: &str) -> String {
+    let mut text = text.to_owned();
+    for (before, replacement) in
+        [(".build-id/", "<ID>"), ("; it has ", "<N>"), ("the debug file is ", "<CRC>"), ("expects ", "<CRC>")]
+    {
         let mut out = String::new();
-        let mut rest = text;
-        while let Some(at) = rest.find(".build-id/") {
-            let (before, after) = rest.split_at(at + ".build-id/".len());
-            out += before;
-            out += "<ID>";
-            rest = after.trim_start_matches(|c: char| c.is_ascii_hexdigit() || c == '/');
+        let mut rest = text.as_str();
+        while let Some(at) = rest.find(before) {
+            let (head, tail) = rest.split_at(at + before.len());
+            out += head;
+            out += replacement;
+            rest = tail.trim_start_matches(|c: char| c.is_ascii_hexdigit() || c == '/');
         }
-        out + rest
+        text = out + rest;
     }
+    text
 }
 
 /// Replaces numbers that depend on where the linker puts things.
@@ -108,7 +115,10 @@ pub fn hide_addresses(text: &str) -> String {
     let mut out = String::new();
     let mut number = String::new();
     for c in text.chars().chain(['\0']) {
-        if c.is_ascii_digit() || (number == "0" && c == 'x') || (number.starts_with("0x") && c.is_ascii_hexdigit()) {
+        if c.is_ascii_digit()
+            || (number == "0" && c == 'x')
+            || (number.starts_with("0x") && c.is_ascii_hexdigit())
+        {
             number.push(c);
             continue;
         }

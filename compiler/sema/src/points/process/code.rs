@@ -14,7 +14,7 @@ use super::no_match;
 use super::spec::{FunctionKind, StatementKind, Which};
 use crate::modules::{Binary, Modules};
 use crate::points::{DerivedPoint, Resolved};
-use crate::target_var::{CodeScope, Frame};
+use crate::target_var::{CodeScope, Frame, Scope};
 
 /// Where functions and statements are looked for, and how the points are named.
 pub struct Search<'s, 'd> {
@@ -119,6 +119,9 @@ impl<'d> Search<'_, 'd> {
             return;
         }
         let text = function_text(function, kind);
+        if self.purpose == Purpose::List && self.is_listed(points, &text) {
+            return;
+        }
         if let Some(at) = itself {
             let returns = matches!(kind, FunctionKind::Return(_));
             let frame = if returns { self.return_frame(function, at) } else { inside(function, at) };
@@ -127,11 +130,7 @@ impl<'d> Search<'_, 'd> {
             points.extend(self.derive(&spot));
         }
         for inline in inlines {
-            if self.purpose == Purpose::List
-                && !points.is_empty()
-                && points.last().is_some_and(|p| p.function == function.name)
-            {
-                // All instances have one text.
+            if self.purpose == Purpose::List && self.is_listed(points, &text) {
                 return;
             }
             let frame = Frame::Inside { die: Some(inline.die), entry: None, at: inline.entry };
@@ -145,6 +144,11 @@ impl<'d> Search<'_, 'd> {
             };
             points.extend(self.derive(&spot));
         }
+    }
+
+    /// Whether the last point has this text: instances of one function or template come one after the other.
+    fn is_listed(&self, points: &[DerivedPoint<'d>], text: &str) -> bool {
+        points.last().is_some_and(|last| last.pn.strip_prefix(&self.pn) == Some(text))
     }
 
     fn return_frame(&self, function: &Function<'d>, entry: LinkAddr) -> Frame {
@@ -265,19 +269,19 @@ impl<'d> Search<'_, 'd> {
         if spot.kind == CodeKind::Return {
             bits |= flags::IS_RETURN;
         }
-        let scope = CodeScope::new(
-            Rc::clone(self.modules),
-            Rc::clone(&self.binary),
-            Rc::clone(&self.program),
-            spot.frame,
-        );
+        let scope = || -> Rc<dyn Scope + 'd> {
+            let (binary, program) = (Rc::clone(&self.binary), Rc::clone(&self.program));
+            Rc::new(CodeScope::new(Rc::clone(self.modules), binary, program, spot.frame))
+        };
+        // A list of all functions of a big program is long, and only `pn` of it is shown.
+        let listed = self.purpose == Purpose::List;
         Some(DerivedPoint {
             point: Point::Code { process: self.filter.clone(), module, at, kind: spot.kind },
-            pp: [&self.pp, spot.pp].concat(),
+            pp: if listed { String::new() } else { [&self.pp, spot.pp].concat() },
             pn: [&self.pn, spot.pn].concat(),
             function: spot.function.to_owned(),
             flags: bits,
-            scope: Some(Rc::new(scope)),
+            scope: (!listed).then(scope),
         })
     }
 

@@ -2,7 +2,7 @@
 //! them; those that a running target has mapped; else files of that name where libraries are, for a program that
 //! loads them later.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -36,12 +36,16 @@ struct Candidate<'d> {
 }
 
 impl Candidate<'_> {
+    /// The last component of its name.
+    fn file_name(&self) -> &str {
+        self.name.rsplit('/').next().unwrap_or_default()
+    }
+
     fn matches(&self, glob: &Glob) -> bool {
         let path = self.binary.path();
         let file_name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        let last = Path::new(&self.name).file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let soname = self.binary.elf().soname().unwrap_or_default();
-        [self.name.as_str(), last, file_name, soname, &path.to_string_lossy()]
+        [self.name.as_str(), self.file_name(), file_name, soname, &path.to_string_lossy()]
             .iter()
             .any(|name| glob.matches(name))
     }
@@ -89,7 +93,8 @@ fn needed<'d>(modules: &Modules<'d>, program: &Rc<Binary<'d>>) -> Vec<Candidate<
     }
     while let Some(holder) = queue.pop_front() {
         for name in holder.elf().needed() {
-            if found.iter().any(|candidate| candidate.name == name) {
+            // The interpreter, known by its path, is also needed by its name.
+            if found.iter().any(|candidate| candidate.name == name || candidate.file_name() == name) {
                 continue;
             }
             let system = directories.get_or_insert_with(|| system_directories(modules));
@@ -153,6 +158,8 @@ fn system_directories(modules: &Modules<'_>) -> Vec<PathBuf> {
         }
     }
     directories.extend(DEFAULT_DIRECTORIES.iter().map(PathBuf::from));
+    let mut seen = HashSet::new();
+    directories.retain(|directory| seen.insert(directory.clone()));
     directories
 }
 
@@ -196,16 +203,18 @@ fn no_library(
     known: &[Candidate<'_>],
     span: Span,
 ) -> Box<Diagnostic> {
-    let names: Vec<&str> =
-        known.iter().map(|candidate| candidate.name.rsplit('/').next().unwrap_or_default()).collect();
+    let names: Vec<&str> = known.iter().map(Candidate::file_name).collect();
     let mut diagnostic =
         Diagnostic::error(format!("no match (no library is named like '{text}')")).at(span, "");
     if let Some(similar) = near::best(text, names.iter().copied()) {
         diagnostic = diagnostic.note(format!("did you mean '{similar}'?"));
     }
+    let needed = program.elf().needed();
     let program = program.path().display();
-    diagnostic = if names.is_empty() {
+    diagnostic = if names.is_empty() && needed.is_empty() {
         diagnostic.note(format!("{program} needs no libraries: it is statically linked"))
+    } else if names.is_empty() {
+        diagnostic.note(format!("{program} needs {}, and none of these was found", needed.join(", ")))
     } else {
         diagnostic.note(format!("libraries of {program}: {}", names.join(", ")))
     };
