@@ -115,12 +115,11 @@ fn stop_on_errors(diagnostics: &[Diagnostic]) -> Stage<()> {
     (!diagnostics.iter().any(Diagnostic::is_error)).then_some(())
 }
 
-/// Derived points of one written point that share a handler in the tree.
+/// The derived points of one written point, each with its handler's index in the tree.
 struct Planted<'d> {
-    body: usize,
     /// The written point.
     span: Span,
-    derived: Vec<DerivedPoint<'d>>,
+    points: Vec<(usize, DerivedPoint<'d>)>,
 }
 
 /// Expands the probe points and resolves the handlers and functions.
@@ -169,30 +168,29 @@ fn plant<'d>(
         });
     }
     let guards: Vec<Span> = leaf.guards.iter().map(|(guard, _)| guard.span).collect();
-    let mut first_of_leaf: HashMap<usize, usize> = HashMap::new();
+    let mut points = Vec::new();
     for point in leaf.derived {
         let answers = questions.iter().map(|q| is_defined(q, point.scope.as_deref())).collect();
         let body = *bodies.entry((leaf.parts.clone(), guards.clone(), answers)).or_insert_with(|| {
             resolver.body(leaf.written.clone(), &leaf.guards, &leaf.parts, point.scope.clone())
         });
-        let group = *first_of_leaf.entry(body).or_insert_with(|| {
-            planted.push(Planted { body, span: leaf.span, derived: Vec::new() });
-            planted.len() - 1
-        });
-        planted[group].derived.push(point);
+        points.push((body, point));
     }
+    planted.push(Planted { span: leaf.span, points });
 }
 
 /// Leaves out probes whose handler has nothing left, with a warning for each declaration.
 fn drop_empty_probes(tree: &Tree, planted: &mut Vec<Planted<'_>>, diagnostics: &mut Vec<Diagnostic>) {
-    planted.retain(|leaf| {
-        let body = &tree.bodies[leaf.body];
-        if body.code.is_empty() && body.own.is_some() {
+    for leaf in planted.iter_mut() {
+        let Some(&(first, _)) = leaf.points.first() else { continue };
+        leaf.points.retain(|(body, _)| !tree.bodies[*body].code.is_empty());
+        let body = &tree.bodies[first];
+        if leaf.points.is_empty() && body.own.is_some() {
             let warning = Diagnostic::warning(format!("Probe '{}' has been elided", body.name));
             diagnostics.push(warning.at(body.span, "its handler has no effect"));
         }
-        !body.code.is_empty()
-    });
+    }
+    planted.retain(|leaf| !leaf.points.is_empty());
 }
 
 /// What takes part in the run.
@@ -208,7 +206,8 @@ struct Live {
 
 impl Live {
     fn of(tree: &Tree, planted: &[Planted<'_>]) -> Live {
-        let mut bodies: Vec<usize> = planted.iter().map(|p| p.body).collect();
+        let mut bodies: Vec<usize> =
+            planted.iter().flat_map(|leaf| &leaf.points).map(|(body, _)| *body).collect();
         bodies.sort_unstable();
         bodies.dedup();
         let functions = reachable(tree, &bodies);
@@ -318,19 +317,19 @@ impl<'d> Output<'d> {
         diagnostics: &mut Vec<Diagnostic>,
     ) {
         let mut failed: Vec<Vec<Diagnostic>> = Vec::new();
-        for point in &leaf.derived {
-            if let (false, Some(&handler)) = (tree.bodies[leaf.body].per_point, self.shared.get(&leaf.body)) {
+        for (body, point) in &leaf.points {
+            if let (false, Some(&handler)) = (tree.bodies[*body].per_point, self.shared.get(body)) {
                 self.probe(point, handler);
                 continue;
             }
             let scope = point.scope.clone().or_else(|| self.global_scope.clone());
-            match lowerer.handler(leaf.body, scope, point.flags & flags::IS_RETURN != 0) {
-                Ok(lowered) => self.lowered(point, leaf.body, lowered, diagnostics),
+            match lowerer.handler(*body, scope, point.flags & flags::IS_RETURN != 0) {
+                Ok(lowered) => self.lowered(point, *body, lowered, diagnostics),
                 Err(errors) => failed.push(errors),
             }
         }
         let Some(first) = failed.first() else { return };
-        if failed.len() == leaf.derived.len() {
+        if failed.len() == leaf.points.len() {
             diagnostics.extend(failed.into_iter().next().unwrap_or_default());
             return;
         }
@@ -339,7 +338,7 @@ impl<'d> Output<'d> {
             Diagnostic::warning(format!(
                 "{} of {} matching places are not probed: a target variable of the handler does not exist there",
                 failed.len(),
-                leaf.derived.len()
+                leaf.points.len()
             ))
             .at(leaf.span, "")
             .note(format!("the first: {what}"))

@@ -105,7 +105,8 @@ pub struct Body {
 impl Body {
     /// Whether a place is in the part that the probe's author wrote.
     pub fn is_own(&self, span: Span) -> bool {
-        self.own.is_some_and(|own| own.source == span.source && own.start <= span.start && span.end <= own.end)
+        self.own
+            .is_some_and(|own| own.source == span.source && own.start <= span.start && span.end <= own.end)
     }
 }
 

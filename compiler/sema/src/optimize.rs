@@ -183,8 +183,12 @@ pub fn warn_never_assigned(
                 && !usage.written.contains(&var)
                 && !usage.bound.contains(&index)
                 && !local.hidden
-                && advise(local.span) {
-                let near = similar(&local.name, locals.iter().map(|l| l.name.as_str()).chain(names()).filter(|n| *n != local.name));
+                && advise(local.span)
+            {
+                let near = similar(
+                    &local.name,
+                    locals.iter().map(|l| l.name.as_str()).chain(names()).filter(|n| *n != local.name),
+                );
                 diagnostics.push(
                     Diagnostic::warning(format!("never-assigned local variable '{}'{near}", local.name))
                         .at(local.span, ""),

@@ -46,7 +46,7 @@ pub fn elaborated(script: &Script) -> String {
         if let Point::Code { at, .. } = &probe.point {
             let _ = write!(text, " /* file offset 0x{:x} */", at.0);
         }
-        if probe.pn != probe.pp {
+        if probe.pn != probe.pp && probe.pn != handler.name {
             let _ = write!(text, " /*  <- {} */", probe.pn);
         }
         let _ = writeln!(text, " /*  <- {} */", handler.name);

@@ -237,9 +237,8 @@ impl Lowerer<'_, '_> {
         let base = target.base.as_ref().map(|e| self.expr(e));
         let indexes = target.indexes.iter().map(|e| self.expr(e)).collect();
         let site = self.site(token);
-        let bias =
-            if self.unit.is_return && !self.unit.at_entry { scope.load_bias(&target.ast) } else { None };
-        let bias = bias.map(|bias| self.save(bias));
+        let bias = if self.unit.is_return { scope.load_bias(&target.ast) } else { None };
+        let bias = if self.unit.at_entry { bias } else { bias.map(|bias| self.save(bias)) };
         let request = Request { target: &target.ast, base, indexes, usage, bias, site, span: token };
         match scope.resolve(request) {
             Ok(value) => value,

@@ -96,14 +96,7 @@ impl<'a, 't, 'd> Resolver<'a, 't, 'd> {
             code.extend(self.block(block.block()));
         }
         let unit = std::mem::take(&mut self.unit);
-        self.tree.bodies.push(Body {
-            name,
-            span,
-            own,
-            locals: unit.locals,
-            code,
-            per_point: unit.per_point,
-        });
+        self.tree.bodies.push(Body { name, span, own, locals: unit.locals, code, per_point: unit.per_point });
         self.tree.bodies.len() - 1
     }
 

@@ -20,7 +20,9 @@ impl Resolver<'_, '_, '_> {
                 Diagnostic::error("probe condition must not reference undeclared global").at(local.span, ""),
             );
         }
-        Stmt::If(condition, Vec::new(), vec![Stmt::Next])
+        let token = condition.token;
+        let unmet = Expr { kind: ExprKind::Unary(ast::UnaryOp::Not, Box::new(condition)), token };
+        Stmt::If(unmet, vec![Stmt::Next], Vec::new())
     }
 
     pub(super) fn block(&mut self, block: &ast::Block) -> Vec<Stmt> {
