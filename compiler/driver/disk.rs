@@ -110,12 +110,12 @@ impl<'d> Files<'d> for Disk<'d> {
         let target = fs::read_link(&link)?;
         // The path is as the process sees it: another mount namespace, or a file replaced since, makes it another
         // file than the one that runs.
-        let same = |a: fs::Metadata, b: fs::Metadata| {
+        let same = |a: &fs::Metadata, b: &fs::Metadata| {
             use std::os::unix::fs::MetadataExt;
             (a.dev(), a.ino()) == (b.dev(), b.ino())
         };
         match (fs::metadata(&target), fs::metadata(&link)) {
-            (Ok(a), Ok(b)) if same(a, b) => Ok(target),
+            (Ok(a), Ok(b)) if same(&a, &b) => Ok(target),
             (_, Ok(_)) => Ok(link),
             (_, Err(error)) => Err(error),
         }

@@ -1,1 +1,27 @@
-fn main() {}
+//! rstap: reads options, runs passes 1 to 5 in order, prints what they say, sets the exit status.
+//!
+//! Standard output belongs to the script, standard error to rstap. The status is 0, or 1 when a pass failed, a
+//! run-time error ended the session, or the command of `-c` failed (stap(1), EXIT STATUS).
+
+mod disk;
+mod options;
+mod passes;
+mod run;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    report_bugs_in_a_line();
+    let options = options::from_command_line();
+    if passes::run(&options) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// A panic is a bug of rstap; a user gets one line that can be reported, not a backtrace. Threads that hold a target
+/// catch it and restore the target first.
+fn report_bugs_in_a_line() {
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(|at| format!(" ({}:{})", at.file(), at.line())).unwrap_or_default();
+        let what = panic.payload_as_str().unwrap_or("unknown");
+        eprintln!("rstap: bug{place}: {what}\nrstap: please report this with the script and the program watched");
+    }));
+}
