@@ -1,7 +1,7 @@
 //! Pass 2 from end to end: the stages in their order. A stage with errors is the last one.
 
-use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
@@ -63,13 +63,8 @@ pub fn analyze<'d>(
 ) -> (Option<Script>, Vec<Diagnostic>) {
     let mut diagnostics = Vec::new();
     let script = stages(files, sources, scripts, tapset, options, &mut diagnostics);
-    let mut seen: Vec<(String, Option<Span>)> = Vec::new();
-    diagnostics.retain(|d| {
-        let key = (d.message.clone(), d.labels.first().map(|l| l.span));
-        let is_new = !seen.contains(&key);
-        seen.push(key);
-        is_new
-    });
+    let mut seen = HashSet::new();
+    diagnostics.retain(|d| seen.insert((d.message.clone(), d.labels.first().map(|l| l.span))));
     (script, diagnostics)
 }
 

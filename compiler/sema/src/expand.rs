@@ -94,11 +94,7 @@ impl<'d> Expander<'_, '_, 'd> {
         }
         let first = &point.components[0].name.text;
         self.symbols.load_aliases(|name| glob(first, name));
-        let matching: Vec<(usize, usize)> = (0..self.symbols.aliases.len())
-            .filter_map(|i| {
-                Some((i, matched(&self.symbols.aliases[i].item.name.components, &point.components)?))
-            })
-            .collect();
+        let matching = self.matching_aliases(&point.components);
         if matching.is_empty() {
             return self.leaf(point, path);
         }
@@ -115,6 +111,20 @@ impl<'d> Expander<'_, '_, 'd> {
         } else {
             Err(errors)
         }
+    }
+
+    /// The aliases that components name, with how many of them. A script's alias hides the library's of that name.
+    fn matching_aliases(&self, components: &[Component]) -> Vec<(usize, usize)> {
+        let aliases = &self.symbols.aliases;
+        let all: Vec<(usize, usize)> = (0..aliases.len())
+            .filter_map(|i| Some((i, matched(&aliases[i].item.name.components, components)?)))
+            .collect();
+        let text = |i: usize| components_text(&aliases[i].item.name.components);
+        let is_hidden = |i: usize| {
+            self.symbols.is_library(aliases[i].file)
+                && all.iter().any(|&(j, _)| !self.symbols.is_library(aliases[j].file) && text(j) == text(i))
+        };
+        all.iter().copied().filter(|&(i, _)| !is_hidden(i)).collect()
     }
 
     /// The leaves of an alias used by `point`, which has these components after the alias's name.

@@ -152,6 +152,29 @@ impl<'a> Sweep<'a> {
     }
 }
 
+/// A handler or function, as far as advice about its variables needs it.
+struct Unit<'t> {
+    code: &'t [Stmt],
+    locals: &'t [Local],
+    param_count: usize,
+    advise: Box<dyn Fn(Span) -> bool + 't>,
+}
+
+fn units<'t>(tree: &'t Tree, bodies: &[usize], functions: &[usize]) -> Vec<Unit<'t>> {
+    let bodies = bodies.iter().map(|&index| {
+        let body = &tree.bodies[index];
+        let advise = Box::new(|span| body.is_own(span));
+        Unit { code: &body.code, locals: &body.locals, param_count: 0, advise }
+    });
+    let functions = functions.iter().filter_map(|&index| {
+        let function = &tree.functions[index];
+        let Code::Script(code) = &function.code else { return None };
+        let advise = Box::new(|_| !function.library);
+        Some(Unit { code, locals: &function.locals, param_count: function.param_count, advise })
+    });
+    bodies.chain(functions).collect()
+}
+
 /// Warns of variables that are read and never assigned. `preset` are globals with a value from outside (`-G`).
 pub fn warn_never_assigned(
     tree: &Tree,
@@ -160,24 +183,13 @@ pub fn warn_never_assigned(
     preset: &dyn Fn(&str) -> bool,
     diagnostics: &mut Vec<Diagnostic>,
 ) {
-    let mut units: Vec<(&[Stmt], &[Local], usize, Box<dyn Fn(Span) -> bool + '_>)> = Vec::new();
-    for &body in bodies {
-        let body = &tree.bodies[body];
-        units.push((&body.code, &body.locals, 0, Box::new(|span| body.is_own(span))));
-    }
-    for &function in functions {
-        let function = &tree.functions[function];
-        if let Code::Script(code) = &function.code {
-            units.push((code, &function.locals, function.param_count, Box::new(|_| !function.library)));
-        }
-    }
     let mut globals: HashMap<usize, (bool, bool)> = HashMap::new();
     let names = || tree.globals.iter().filter(|g| !g.library).map(|g| g.name.as_str());
-    for (code, locals, params, advise) in units {
+    for Unit { code, locals, param_count, advise } in units(tree, bodies, functions) {
         let usage = Usage::of(code);
         usage.globals_read().for_each(|g| globals.entry(g).or_default().0 = true);
         usage.globals_written().for_each(|g| globals.entry(g).or_default().1 = true);
-        for (index, local) in locals.iter().enumerate().skip(params) {
+        for (index, local) in locals.iter().enumerate().skip(param_count) {
             let var = Var::Local(index);
             if usage.read.contains(&var)
                 && !usage.written.contains(&var)

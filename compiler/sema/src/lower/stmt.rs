@@ -80,7 +80,7 @@ impl Lowerer<'_, '_> {
                 }
                 ir::Stmt::Print(format)
             }
-            ExprKind::Ternary(condition, then, otherwise) if !is_value(then) || !is_value(otherwise) => {
+            ExprKind::Ternary(condition, then, otherwise) => {
                 let condition = self.expr(condition);
                 let then = self.effect(then).into_iter().collect();
                 let otherwise = self.effect(otherwise).into_iter().collect();
@@ -171,11 +171,6 @@ impl Lowerer<'_, '_> {
     pub(super) fn map_id(&self, global: usize) -> ir::GlobalId {
         self.global_id(global).expect("every global that code refers to is used")
     }
-}
-
-/// Whether an expression is more than output or a call.
-fn is_value(expr: &Expr) -> bool {
-    !matches!(expr.kind, ExprKind::Print(Print { to_string: false, .. }) | ExprKind::Aggregate(..))
 }
 
 /// Appends a value as `print` shows it.

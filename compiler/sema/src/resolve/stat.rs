@@ -40,8 +40,13 @@ impl Resolver<'_, '_, '_> {
     }
 
     pub(super) fn note_stat_write(&mut self, stat: &Stat, token: Span) {
-        if let Stat::Element(global, _) = stat {
-            self.note_array_write(*global, token);
+        let array = match stat {
+            Stat::Element(global, _) => Some(*global),
+            Stat::Var(Var::Local(local)) => self.unit.locals[*local].walks,
+            Stat::Var(Var::Global(_)) => None,
+        };
+        if let Some(array) = array {
+            self.note_array_write(array, token);
         }
     }
 

@@ -43,7 +43,7 @@ pub fn declarations(text: &str) -> Vec<(Kind, String)> {
 }
 
 /// The names of `a, b = 3, c`, and the index after them.
-fn globals<'a>(words: &[&'a str], mut i: usize) -> (Vec<String>, usize) {
+fn globals(words: &[&str], mut i: usize) -> (Vec<String>, usize) {
     let mut names = Vec::new();
     let mut expects_name = true;
     while let Some(&word) = words.get(i) {
