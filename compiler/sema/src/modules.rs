@@ -40,6 +40,7 @@ pub struct Binary<'d> {
     bytes: &'d [u8],
     plain: rstap_debuginfo::Module<'d>,
     full: OnceCell<Full<'d>>,
+    package: OnceCell<Option<String>>,
     id: Cell<Option<ModuleId>>,
 }
 
@@ -89,6 +90,7 @@ impl<'d> Modules<'d> {
             bytes,
             plain,
             full: OnceCell::new(),
+            package: OnceCell::new(),
             id: Cell::new(None),
         });
         self.binaries.borrow_mut().insert(real, Rc::clone(&binary));
@@ -140,6 +142,11 @@ impl<'d> Binary<'d> {
     /// Where debug information was looked for.
     pub fn debug_search(&self) -> &DebugSearch {
         &self.full().search
+    }
+
+    /// What `look_up` says of the package that installed it, asked once: that takes a while.
+    pub fn package(&self, look_up: impl FnOnce() -> Option<String>) -> Option<&str> {
+        self.package.get_or_init(look_up).as_deref()
     }
 
     fn full(&self) -> &Full<'d> {

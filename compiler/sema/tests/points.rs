@@ -23,7 +23,7 @@ use world::World;
 #[test]
 fn points_resolve_as_expected() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/points");
-    let world = World::build(&directory.join("targets"));
+    let world = World::build("points", &directory.join("targets"));
     let mut scripts: Vec<PathBuf> =
         std::fs::read_dir(&directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     scripts.retain(|path| path.extension().is_some_and(|extension| extension == "stp"));
@@ -45,7 +45,8 @@ fn points_resolve_as_expected() {
 /// 10,000 functions with one text each resolve fast enough that nobody waits; the limit is loose, for a busy machine.
 #[test]
 fn many_points_take_a_short_time() {
-    let world = World::build(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/points/targets"));
+    let world =
+        World::build("many_points", &Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/points/targets"));
     let source: String = (0..10_000).fold("int main() { return 0; }\n".to_owned(), |mut text, n| {
         let _ = writeln!(text, "int work_{n}(int a) {{ return a + {n}; }}");
         text

@@ -420,6 +420,15 @@ impl Scope for CodeScope<'_> {
     }
 
     fn is_defined(&self, target: &Target) -> bool {
+        // The message that `resolve` would make of this costs more than the answer.
+        if let TargetBase::Variable(name) = &target.base
+            && self.has_function()
+            && !name.starts_with('$')
+            && !(name == "return" && self.frame.is_return())
+            && self.find(name).is_none()
+        {
+            return false;
+        }
         let indexes = target.access.iter().filter(|step| matches!(step.kind, AccessKind::Index(_)));
         self.resolve(Request {
             target,

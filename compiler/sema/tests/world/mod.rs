@@ -4,7 +4,6 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use rstap_sema::files::Files;
 
@@ -15,12 +14,11 @@ pub struct World {
 }
 
 impl World {
-    /// Compiles each target: its first line says how, in the words `// cc ARGUMENTS`.
-    pub fn build(targets: &Path) -> World {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let root =
-            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("points-{}-{number}", std::process::id()));
+    /// Compiles each target: its first line says how, in the words `// cc ARGUMENTS`. `name` is that of the folder,
+    /// which is made anew.
+    pub fn build(name: &str, targets: &Path) -> World {
+        let root = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let _ = std::fs::remove_dir_all(&root);
         let world = World { root: root.clone() };
         for directory in ["src", "bin", "etc", "usr/lib/debug/src", "opt/lib", "var/lib/dpkg/info"] {
             std::fs::create_dir_all(root.join(directory)).unwrap();

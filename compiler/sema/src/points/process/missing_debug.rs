@@ -20,11 +20,11 @@ pub fn explain(diagnostic: Diagnostic, binary: &Binary<'_>) -> Diagnostic {
     } else {
         format!("looked for its debug file in{}", search.describe())
     };
-    let get = match debian::package_of(binary.files(), path) {
+    let get = match binary.package(|| debian::package_of(binary.files(), path)) {
         Some(package) => format!(
             "debug information of Debian's {package} is in the package {}; of a program that you build yourself, \
              compile it with -g",
-            debian::debug_package(&package)
+            debian::debug_package(package)
         ),
         None => "compile the program with -g, and do not strip it".to_owned(),
     };
