@@ -18,7 +18,8 @@ pub(super) fn call(builtin: Builtin, args: &[Value]) -> Option<Result<Value, Fai
         Builtin::strlen => Value::Long(text(0).len() as i64),
         Builtin::substr => Value::Str(substr(text(0), long(1), long(2)).to_vec()),
         Builtin::stringat => match usize::try_from(long(1)).ok().and_then(|index| text(0).get(index)) {
-            Some(byte) => Value::Long(i64::from(*byte)),
+            // A `char` of C on this architecture.
+            Some(byte) => Value::Long(i64::from(byte.cast_signed())),
             None => return Some(Err(failure(Fault::BadArgument, b"Position out of bounds"))),
         },
         Builtin::strpos => Value::Long(find(text(0), text(1)).map_or(-1, |at| at as i64)),
