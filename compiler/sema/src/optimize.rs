@@ -26,8 +26,9 @@ pub fn drop_useless(tree: &mut Tree, diagnostics: &mut Vec<Diagnostic>) {
             sweep.statements(&mut code);
             changed |= sweep.changed;
             body.code = code;
-            while let Some(Stmt::Next) = body.code.last() {
+            while body.code.last().is_some_and(|last| only_ends(last, &effects)) {
                 body.code.pop();
+                changed = true;
             }
         }
         for function in &mut tree.functions {
@@ -42,6 +43,16 @@ pub fn drop_useless(tree: &mut Tree, diagnostics: &mut Vec<Diagnostic>) {
             return;
         }
     }
+}
+
+/// Whether a handler's last statement does nothing but end it: `next`, or a condition that chooses whether to.
+fn only_ends(statement: &Stmt, effects: &Effects) -> bool {
+    let mut branches = match statement {
+        Stmt::Next => return true,
+        Stmt::If(condition, then, otherwise) if effects.is_pure(condition) => then.iter().chain(otherwise),
+        _ => return false,
+    };
+    branches.all(|s| only_ends(s, effects))
 }
 
 struct Sweep<'a> {

@@ -227,7 +227,11 @@ fn every_library_function_can_be_called() {
         };
         let arguments: Vec<&str> = function.params.iter().map(|p| argument(p.ty)).collect();
         let call = format!("{name}({})", arguments.join(", "));
-        script += &if function.return_type.is_some() { format!("  println({call})\n") } else { format!("  {call}\n") };
+        script += &if function.return_type.is_some() {
+            format!("  println({call})\n")
+        } else {
+            format!("  {call}\n")
+        };
     }
     script += "}\n";
     let mut sources = SourceMap::default();

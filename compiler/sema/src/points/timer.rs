@@ -105,8 +105,7 @@ fn within(component: &Component, most: i64) -> Result<i64, Box<Diagnostic>> {
     match component.arg {
         Some(Literal::Number(n)) if (1..=most).contains(&n) => Ok(n),
         Some(Literal::Number(_)) => Err(Box::new(
-            Diagnostic::error(format!("interval value out of range (1, {most})"))
-                .at(component.span, ""),
+            Diagnostic::error(format!("interval value out of range (1, {most})")).at(component.span, ""),
         )),
         _ => Err(mismatch(component, &format!("takes a number, as in timer.{}(100)", component.name.text))),
     }
