@@ -12,6 +12,7 @@ pub mod mapping;
 pub mod output;
 pub mod process;
 pub mod session;
+mod signals;
 pub mod symbols;
 mod sys;
 pub mod timers;

@@ -23,8 +23,6 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
 use rstap_abi::session::state;
 use rstap_core::output::Consumer;
 use rstap_core::session::{SessionView, skipped};
@@ -42,6 +40,7 @@ use crate::process::access::AccessError;
 use crate::process::filter::MissingModule;
 use crate::process::newcomers::Newcomers;
 use crate::process::{Modules, status};
+use crate::signals::Signals;
 use crate::timers::{Due, Stop, Timers};
 
 /// What a session works on.
@@ -71,8 +70,8 @@ pub struct Options {
     pub suppress_warnings: bool,
     /// Run-time errors do not count for the exit status (--suppress-handler-errors).
     pub suppress_handler_errors: bool,
-    /// SIGINT, SIGTERM, SIGHUP and SIGQUIT end the session. They are blocked in the calling thread and those it
-    /// starts. Off for programs that have their own idea of signals, and end the session with [`Ender::end`].
+    /// SIGINT, SIGTERM, SIGHUP and SIGQUIT end the session instead of the process. Off for programs that have their
+    /// own idea of signals, and end the session with [`Ender::end`].
     pub handle_signals: bool,
     /// Bytes of the output ring.
     pub ring_bytes: u64,
@@ -229,7 +228,11 @@ impl Session {
     /// Runs it to its end on the calling thread.
     pub fn run(self) -> Result<Outcome, SessionError> {
         sys::prepare_wake_ups().map_err(|errno| system("signals", errno))?;
-        let signals = if self.options.handle_signals { Some(Signals::block()?) } else { None };
+        let signals = if self.options.handle_signals {
+            Some(Signals::take_over().map_err(|errno| system("signal handlers", errno))?)
+        } else {
+            None
+        };
         let sink = self.sink()?;
         let arena = self.arena.arena();
         // SAFETY: the driver passes what pass 4 made; the ABI version in it is checked.
@@ -492,7 +495,7 @@ impl Session {
                 return;
             }
             let mut fds = vec![PollFd::new(self.ender.descriptor(), PollFlags::POLLIN)];
-            fds.extend(signals.map(|s| PollFd::new(s.0.as_fd(), PollFlags::POLLIN)));
+            fds.extend(signals.map(|s| PollFd::new(s.descriptor(), PollFlags::POLLIN)));
             let time = left.unwrap_or(LOOK).min(LOOK);
             let timeout = PollTimeout::try_from(time).unwrap_or(PollTimeout::ZERO);
             let _ = poll(&mut fds, timeout);
@@ -626,29 +629,6 @@ fn stack_size(shared: &Shared<'_>) -> usize {
     const OWN: usize = 2 << 20;
     let handlers = (0..).map_while(|index| shared.image.handler(index));
     OWN + handlers.map(|handler| handler.stack_bytes as usize).max().unwrap_or(0)
-}
-
-/// Signals that end a session.
-struct Signals(SignalFd);
-
-impl Signals {
-    /// Blocks them in this thread and those it will start.
-    fn block() -> Result<Signals, SessionError> {
-        let mut set = SigSet::empty();
-        for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT] {
-            set.add(signal);
-        }
-        nix::sys::signal::sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), None)
-            .map_err(|errno| system("signals", errno))?;
-        SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
-            .map(Signals)
-            .map_err(|errno| system("signals", errno))
-    }
-
-    fn take(&self) -> Option<Signal> {
-        let info = self.0.read_signal().ok()??;
-        Signal::try_from(info.ssi_signo as i32).ok()
-    }
 }
 
 /// What the tracer says goes to standard error.
