@@ -1,5 +1,5 @@
 //! The families `process…`, `user.process…` and `user("NAME").process…` (stap(1), PROBE POINTS, USER-SPACE). This
-//! module finds out which processes and which file a point is about; [`code`] finds the places in the file.
+//! module finds out which processes and which file a point is about; `code` finds the places in the file.
 
 mod code;
 mod debian;

@@ -380,3 +380,76 @@ fn double_of_float(float: &Expr, site: SiteId) -> Expr {
     let finite = select(compare(CompareOp::Eq, exponent, number(0)), number(0), rebias(1023 - 127));
     binary(BinaryOp::Or, sign, select(infinite, rebias(2047 - 255), finite), site)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ir::eval::{Environment, Evaluator};
+    use crate::ir::{Directive, ExprKind, Format, Handler, HandlerId, Script, Stmt};
+    use rstap_abi::format::{UNSET, conversion};
+
+    const SITE: SiteId = SiteId(0);
+
+    struct NoTarget;
+
+    impl Environment for NoTarget {}
+
+    fn evaluate(expr: Expr) -> i64 {
+        let signed = Directive::Conversion {
+            conversion: conversion::SIGNED,
+            flags: 0,
+            width: UNSET,
+            precision: UNSET,
+        };
+        let print = Stmt::Print(Format { directives: vec![signed], args: vec![expr] });
+        let handler =
+            Handler { name: String::new(), locals: Vec::new(), body: vec![print], locks: Vec::new() };
+        let script = Script { handlers: vec![handler], ..Script::default() };
+        let outcome = Evaluator::new(&script, NoTarget).run(HandlerId(0), 100);
+        assert_eq!(outcome.failure, None);
+        String::from_utf8(outcome.output).unwrap().parse().unwrap()
+    }
+
+    #[test]
+    fn a_float_becomes_the_equal_double() {
+        for float in
+            [0.0f32, -0.0, 1.0, -1.5, 3.25e10, f32::MIN_POSITIVE, f32::MAX, f32::INFINITY, f32::NEG_INFINITY]
+        {
+            let bits = number(i64::from(float.to_bits()));
+            let double = f64::from(float).to_bits().cast_signed();
+            assert_eq!(evaluate(double_of_float(&bits, SITE)), double, "{float}");
+        }
+    }
+
+    #[test]
+    fn bits_are_taken_from_values_bytes_and_pieces() {
+        let value = Spot::Value(long_of(0x1234_5678_9abc_def0));
+        let bits =
+            |spot: &Spot, from, count, signed| evaluate(bits_of(spot, from, count, signed, SITE).unwrap());
+        assert_eq!(bits(&value, 4, 8, false), 0xef);
+        assert_eq!(bits(&value, 4, 8, true), 0xefu8.cast_signed().into());
+        assert_eq!(bits(&value, 0, 64, false), 0x1234_5678_9abc_def0);
+        assert_eq!(bits(&Spot::Bytes(vec![1, 2, 0xff]), 8, 16, true), i64::from(0xff02u16.cast_signed()));
+        let low = Part { bits: 16, from: 0, spot: value };
+        let high = Part { bits: 16, from: 8, spot: Spot::Value(long_of(0x00ab_cd00)) };
+        let pieces = Spot::Pieces(vec![low, high]);
+        assert_eq!(bits(&pieces, 0, 32, false), 0xabcd_def0);
+        assert_eq!(bits(&pieces, 8, 16, false), 0xcdde);
+        assert!(bits_of(&pieces, 24, 16, false, SITE).is_err());
+    }
+
+    #[test]
+    fn a_bit_field_is_replaced_and_nothing_else() {
+        let replaced = replace_bits(long_of(0xffff), 5, 11, long_of(-3), SITE);
+        assert_eq!(evaluate(replaced), 0xffbf);
+        assert_eq!(evaluate(replace_bits(long_of(1), 0, 64, long_of(-9), SITE)), -9);
+    }
+
+    /// A number that is not known before the evaluation.
+    fn long_of(value: i64) -> Expr {
+        super::super::build::long(ExprKind::Unary(
+            crate::ir::UnaryOp::Complement,
+            Box::new(super::super::build::number(!value)),
+        ))
+    }
+}
