@@ -75,7 +75,7 @@ fn vim_with_dwarf() -> Option<PathBuf> {
         std::fs::read_dir(cache.join("rstap")).ok()?.flatten().map(|e| e.path()).collect();
     found.retain(|dir| dir.join("vim").is_file());
     found.sort();
-    found.pop()
+    found.pop().map(|dir| dir.join("vim"))
 }
 
 /// Whether the detached debug file of `program` is where its build id says.
