@@ -22,7 +22,7 @@ use crate::ir::{
 };
 use crate::lower::{Lowered, Lowerer, Used};
 use crate::points::DerivedPoint;
-use crate::points::process::{ProcessPoints, Target};
+use crate::points::process::{ProcessPoints, Purpose, Target};
 use crate::resolve::{Resolver, is_defined, part_block};
 use crate::symbols::Symbols;
 use crate::tapset::Tapset;
@@ -466,7 +466,8 @@ pub fn list<'d>(
     options: &Options,
     with_variables: bool,
 ) -> (Vec<String>, Vec<Diagnostic>) {
-    let process = ProcessPoints::new(files, options.target.clone());
+    let purpose = if with_variables { Purpose::ListVariables } else { Purpose::List };
+    let process = ProcessPoints::new(files, options.target.clone()).with_purpose(purpose);
     let mut symbols = Symbols::new(sources, tapset, &options.config, vec![script]);
     let mut points = Vec::new();
     for index in 0..symbols.probes.len() {
