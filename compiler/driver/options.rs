@@ -76,9 +76,6 @@ struct Given {
     /// Say more; may be repeated
     #[arg(short = 'v', long = "verbose", action = ArgAction::Count)]
     verbose: u8,
-    /// Report times and counts per probe at the end
-    #[arg(short = 't')]
-    timing: bool,
     /// Run-time errors end the handler, not the session
     #[arg(long)]
     suppress_handler_errors: bool,
@@ -129,6 +126,8 @@ struct Given {
     keep: bool,
     #[arg(short = 'q', hide = true)]
     buttons: bool,
+    #[arg(short = 't', hide = true)]
+    timing: bool,
     #[arg(long, hide = true)]
     ldd: bool,
     #[arg(long, hide = true)]
@@ -187,7 +186,6 @@ pub struct Options {
     pub no_warnings: bool,
     pub strict_warnings: bool,
     pub verbose: u8,
-    pub timing: bool,
     pub suppress_handler_errors: bool,
     pub skip_badvars: bool,
     pub color: bool,
@@ -241,7 +239,6 @@ fn options(given: Given) -> Result<Options, String> {
         no_warnings: given.no_warnings,
         strict_warnings: given.strict_warnings,
         verbose: given.verbose,
-        timing: given.timing,
         suppress_handler_errors: given.suppress_handler_errors,
         skip_badvars: given.skip_badvars,
         color: wants_color(&given.color),
