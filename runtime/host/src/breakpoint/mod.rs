@@ -71,6 +71,9 @@ pub struct Site {
     pub address: u64,
     bytes: [u8; MAX_INSTRUCTION],
     instruction: Instruction,
+    /// Where in `bytes` the four bytes are that are relative to rip: a displacement, else an immediate.
+    displacement_at: u8,
+    immediate_at: u8,
 }
 
 impl Site {
@@ -84,7 +87,10 @@ impl Site {
         }
         let mut own = [0; MAX_INSTRUCTION];
         own[..instruction.len()].copy_from_slice(&bytes[..instruction.len()]);
-        Ok(Site { address, bytes: own, instruction })
+        let offsets = decoder.get_constant_offsets(&instruction);
+        let (displacement_at, immediate_at) =
+            (offsets.displacement_offset() as u8, offsets.immediate_offset() as u8);
+        Ok(Site { address, bytes: own, instruction, displacement_at, immediate_at })
     }
 
     /// Its bytes.
@@ -121,6 +127,7 @@ impl Plan {
 
 fn immovable(instruction: &Instruction) -> Option<Immovable> {
     let peculiar = match instruction.flow_control() {
+        _ if instruction.mnemonic() == Mnemonic::Syscall => false,
         // A call pushes its own address's successor; the slot does that with a push of the original one.
         FlowControl::Call => instruction.code() != Code::Call_rel32_64,
         FlowControl::IndirectCall => {

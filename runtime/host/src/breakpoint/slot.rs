@@ -7,7 +7,7 @@
 //! syscall        syscall; lea rcx, [next]; jmp next       (the processor leaves its own address in rcx)
 //! ```
 
-use iced_x86::{Code, Decoder, DecoderOptions, Encoder, FlowControl, Mnemonic, Register};
+use iced_x86::{Code, Encoder, FlowControl, Mnemonic, Register};
 
 use super::{Immovable, Site};
 
@@ -48,6 +48,13 @@ impl Slot {
         let end = Where { rip: site.next(), done: true, ..begin };
         out.boundary(begin);
         match (site.instruction.flow_control(), site.instruction.mnemonic()) {
+            (_, Mnemonic::Syscall) => {
+                out.code.extend(site.bytes());
+                out.boundary(Where { rcx_is_rip: true, ..end });
+                out.load_rcx(site.next())?;
+                out.boundary(end);
+                out.jump(site.next());
+            }
             (FlowControl::Call, _) => {
                 let target = site.instruction.near_branch_target();
                 out.push_literal();
@@ -60,13 +67,6 @@ impl Slot {
                 out.boundary(Where { rsp_add: 8, ..begin });
                 out.indirect_jump_of_call(site)?;
                 out.literal(site.next())?;
-            }
-            (_, Mnemonic::Syscall) => {
-                out.code.extend(site.bytes());
-                out.boundary(Where { rcx_is_rip: true, ..end });
-                out.load_rcx(site.next())?;
-                out.boundary(end);
-                out.jump(site.next());
             }
             _ => {
                 out.copy(site)?;
@@ -108,16 +108,15 @@ impl Assembler {
     fn copy(&mut self, site: &Site) -> Result<(), Immovable> {
         let instruction = &site.instruction;
         let mut bytes = site.bytes().to_vec();
-        let offsets = Decoder::with_ip(64, site.bytes(), site.address, DecoderOptions::NONE)
-            .get_constant_offsets(instruction);
         let relative = if instruction.is_ip_rel_memory_operand() {
-            Some((offsets.displacement_offset(), instruction.ip_rel_memory_address()))
+            Some((site.displacement_at, instruction.ip_rel_memory_address()))
         } else if instruction.code() == Code::Xbegin_rel32 {
-            Some((offsets.immediate_offset(), instruction.near_branch_target()))
+            Some((site.immediate_at, instruction.near_branch_target()))
         } else {
             None
         };
         if let Some((at, target)) = relative {
+            let at = usize::from(at);
             let moved = displacement(target, self.here().wrapping_add(bytes.len() as u64))?;
             bytes.get_mut(at..at + 4).ok_or(Immovable::Peculiar)?.copy_from_slice(&moved.to_le_bytes());
         }

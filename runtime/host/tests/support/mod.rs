@@ -208,7 +208,18 @@ pub fn trace_command<'f>(
     command: &str,
     f: impl FnMut(&mut Hit<'_>) -> Verdict + 'f,
 ) -> (Vec<u64>, Vec<u64>) {
+    trace_command_with(program, command, f, |_| {})
+}
+
+/// The same, with settings of the tracer.
+pub fn trace_command_with<'f>(
+    program: &Program,
+    command: &str,
+    f: impl FnMut(&mut Hit<'_>) -> Verdict + 'f,
+    set: impl FnOnce(&mut Tracer<Shared<'f>>),
+) -> (Vec<u64>, Vec<u64>) {
     let (mut tracer, _control) = tracer(program, f);
+    set(&mut tracer);
     tracer.launch(command).expect("the command starts");
     tracer.begin();
     tracer.run();

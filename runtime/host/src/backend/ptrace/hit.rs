@@ -205,11 +205,27 @@ impl<H: Handlers> Tracer<H> {
         {
             let original = site.original;
             let _ = space.restore(at.address, original);
+            let mut bytes = [0; 2];
+            let is_system_call = space.read_clean(at.address, &mut bytes) == 2 && bytes == [0x0f, 0x05];
             let stepped = parking::step(at.tid);
             let _ = space.insert(at.address);
             match stepped {
-                parking::Stepped::Done => self.go_on(at.tid, 0),
-                parking::Stepped::Event(status) => self.queue.push_back((at.tid, status)),
+                parking::Stepped::Done => {
+                    if is_system_call {
+                        hide_trap_flag(at.tid);
+                    }
+                    self.go_on(at.tid, 0);
+                }
+                parking::Stepped::Event(status) => {
+                    // If the instruction has not run, the thread will meet the breakpoint again, for the same hit.
+                    let met = (at.address, at.registers.rsp);
+                    if sys::registers(at.tid).is_ok_and(|now| (now.rip, now.rsp) == met)
+                        && let Some(thread) = self.threads.get_mut(&at.tid)
+                    {
+                        thread.served = Some(met);
+                    }
+                    self.postpone(at.tid, status);
+                }
             }
         }
         self.resume_others(others);
@@ -276,7 +292,7 @@ impl<H: Handlers> Tracer<H> {
                     }
                     parked.push(other);
                 }
-                parking::Stop::Event(status) => self.queue.push_back((other, status)),
+                parking::Stop::Event(status) => self.postpone(other, status),
                 parking::Stop::CannotRun => {}
             }
         }
@@ -287,6 +303,15 @@ impl<H: Handlers> Tracer<H> {
         for tid in parked {
             self.event_stop_of_parked(tid);
         }
+    }
+}
+
+/// `syscall` leaves the flags in r11, with the trap flag if it was stepped.
+fn hide_trap_flag(tid: Tid) {
+    const TRAP: u64 = 1 << 8;
+    if let Ok(mut registers) = sys::registers(tid) {
+        registers.r11 &= !TRAP;
+        let _ = sys::set_registers(tid, &registers);
     }
 }
 

@@ -252,7 +252,7 @@ impl<H: Handlers> Tracer<H> {
             self.forked(tid, new, parent.pid, event);
         }
         if let Some(status) = self.early.remove(&new) {
-            self.queue.push_back((new, status));
+            self.postpone(new, status);
         }
         self.go_on(tid, 0);
     }
@@ -394,7 +394,7 @@ impl<H: Handlers> Tracer<H> {
                 }
                 self.event_stop_of_parked(tid);
             }
-            Err(status) => self.queue.push_back((tid, status)),
+            Err(status) => self.postpone(tid, status),
         }
     }
 

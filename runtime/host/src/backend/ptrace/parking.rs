@@ -64,10 +64,13 @@ pub fn step(tid: Tid) -> Stepped {
     loop {
         match sys::wait(tid, true) {
             Ok(Some((_, Status::Stopped(libc::SIGTRAP, 0))))
-                if sys::signal_info(tid)
-                    .is_ok_and(|i| i.code() == libc::TRAP_TRACE || i.code() == SI_USER_STEP) =>
+                if sys::signal_info(tid).is_ok_and(|info| is_step(info.code())) =>
             {
                 return Stepped::Done;
+            }
+            // Left over from an interruption that came together with its hit.
+            Ok(Some((_, Status::Stopped(libc::SIGTRAP, libc::PTRACE_EVENT_STOP)))) => {
+                let _ = sys::resume(tid, Resume::Step, 0);
             }
             Ok(Some((_, status))) => return Stepped::Event(status),
             Err(Errno::EINTR) | Ok(None) => {}
@@ -76,8 +79,11 @@ pub fn step(tid: Tid) -> Stepped {
     }
 }
 
-/// A step over a `syscall` instruction reports with this `si_code`.
-const SI_USER_STEP: i32 = libc::SIGTRAP;
+/// Whether a SIGTRAP with this `si_code` is from a step: TRAP_TRACE, on some kernels TRAP_BRKPT or TRAP_HWBKPT, and
+/// SIGTRAP after a `syscall`. An `int3` has SI_KERNEL, a signal that somebody sent a code that is not positive.
+fn is_step(code: i32) -> bool {
+    code == libc::SIGTRAP || (1..=libc::TRAP_HWBKPT).contains(&code)
+}
 
 fn cannot_run(tid: Tid) -> bool {
     matches!(status::state(tid), None | Some('D' | 'Z' | 'X'))
@@ -234,7 +240,7 @@ impl<H: Handlers> Tracer<H> {
                     let _ = sys::resume(tid, Resume::Run, 0);
                 }
                 Err(Errno::EINTR) | Ok(None) => {}
-                Ok(Some((_, status))) => return self.queue.push_back((tid, status)),
+                Ok(Some((_, status))) => return self.postpone(tid, status),
                 Err(_) => return,
             }
         }

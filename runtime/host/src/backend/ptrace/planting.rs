@@ -11,7 +11,7 @@ use super::space::{Passage, Planted, Region, Space, SpaceId};
 use super::sys::{self, Tid};
 use super::tracer::Tracer;
 use crate::backend::Handlers;
-use crate::breakpoint::{Immovable, MAX_INSTRUCTION, Plan, SLOT_SIZE, Slot};
+use crate::breakpoint::{Emulation, Immovable, MAX_INSTRUCTION, Plan, SLOT_SIZE, Slot};
 use crate::process::maps::{self, Mapping};
 
 /// Slot memory is mapped in pieces of at least this.
@@ -154,6 +154,9 @@ impl<H: Handlers> Tracer<H> {
         let slots = plans.iter().filter(|(_, _, plan)| matches!(plan, Plan::Slot(_))).count();
         for (index, (address, original, plan)) in plans.iter().enumerate() {
             let (len, passage) = match plan {
+                _ if self.always_step && *plan != Plan::Emulate(Emulation::OwnTrap) => {
+                    (self.instruction_len(space, *address), Passage::Step)
+                }
                 Plan::Emulate(emulation) => {
                     (self.instruction_len(space, *address), Passage::Emulate(*emulation))
                 }
@@ -252,7 +255,7 @@ impl<H: Handlers> Tracer<H> {
                 self.report.say(2, format_args!("process {pid}: {size} bytes for slots at {place:#x}"));
             }
             Ok(_) => {}
-            Err(RemoteError::Gone(status)) => self.queue.push_back((tid, status)),
+            Err(RemoteError::Gone(status)) => self.postpone(tid, status),
             Err(error) => {
                 self.report.say(1, format_args!("process {pid} gets no memory for slots: {error}"));
             }

@@ -107,6 +107,8 @@ pub struct Tracer<H> {
     pub(super) holding: bool,
     /// No more handlers run; hits are undone.
     pub(super) quiet: bool,
+    /// Every instruction is passed by the last resort.
+    pub(super) always_step: bool,
 }
 
 impl<H: Handlers> Tracer<H> {
@@ -130,7 +132,14 @@ impl<H: Handlers> Tracer<H> {
             end_wanted: false,
             holding: true,
             quiet: false,
+            always_step: false,
         }
+    }
+
+    /// Passes each breakpoint by stopping all threads, restoring and stepping, as if no instruction could run
+    /// elsewhere. For tests of that way, and for targets that must not get memory for slots.
+    pub fn always_step(&mut self) {
+        self.always_step = true;
     }
 
     /// The handlers, with what they have gathered.
@@ -185,13 +194,19 @@ impl<H: Handlers> Tracer<H> {
         let first = sys::wait(-1, block)?;
         if first.is_some() && self.threads.len() > 1 {
             for _ in 0..self.threads.len() {
-                match sys::wait(-1, false) {
-                    Ok(Some(event)) => self.queue.push_back(event),
-                    _ => break,
-                }
+                let Ok(Some((tid, status))) = sys::wait(-1, false) else { break };
+                self.postpone(tid, status);
             }
         }
         Ok(first)
+    }
+
+    /// Keeps a thread's news for later. Until then it counts as stopped.
+    pub(super) fn postpone(&mut self, tid: Tid, status: Status) {
+        if let Some(thread) = self.threads.get_mut(&tid) {
+            thread.state = State::Stopped;
+        }
+        self.queue.push_back((tid, status));
     }
 
     /// Decides about a thread's news.

@@ -1,0 +1,2 @@
+int library_call(int);
+int main(void) { return library_call(1) != 2; }
