@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::path::Path;
 use std::time::Duration;
 
-use rstap_abi::context::{Context, REGISTER_COUNT};
+use rstap_abi::context::Context;
 use rstap_core::env::{Clock, Env, ProcessNumber, ProcessText, SymbolForm};
 use rstap_core::text::Text;
 
@@ -98,7 +98,7 @@ impl Env for HostEnv<'_, '_> {
     }
 
     fn write_register(&self, context: &Context, register: usize, _value: u64) -> bool {
-        let general = register < rstap_abi::context::register::RIP && register < REGISTER_COUNT;
+        let general = register < rstap_abi::context::register::RIP;
         let possible = general && context.flags & rstap_abi::context::flags::HAS_REGISTERS != 0;
         self.wrote_registers.set(self.wrote_registers.get() || possible);
         possible

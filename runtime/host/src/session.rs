@@ -530,7 +530,7 @@ impl Session {
         // What started while the first scan was under way.
         control.ask(|asked| asked.newcomers.extend(status::processes()));
         while !over.load(Ordering::Acquire) {
-            let new = newcomers.next();
+            let new = newcomers.wait();
             if !new.is_empty() {
                 control.ask(|asked| asked.newcomers.extend(new));
             } else if control.is_pending() {

@@ -49,7 +49,7 @@ impl Newcomers {
     }
 
     /// Processes that started or changed their program since the last call; waits at most [`INTERVAL`].
-    pub fn next(&mut self) -> Vec<i32> {
+    pub fn wait(&mut self) -> Vec<i32> {
         match self {
             Newcomers::Connector(events) => events.wait(INTERVAL),
             Newcomers::Polling(known) => {
@@ -84,7 +84,7 @@ mod tests {
     fn notices(mut newcomers: Newcomers) {
         let mut child = std::process::Command::new("sleep").arg("10").spawn().expect("sleep runs");
         let pid = child.id() as i32;
-        let found = (0..200).any(|_| newcomers.next().contains(&pid));
+        let found = (0..200).any(|_| newcomers.wait().contains(&pid));
         child.kill().expect("it runs");
         child.wait().expect("it ended");
         assert!(found, "{}", newcomers.describe());

@@ -1,7 +1,6 @@
 //! Handler images made by hand: each handler is a list of calls of builtins, in machine code.
 
 use rstap_abi::builtins::Builtin;
-use rstap_abi::context::flags;
 use rstap_abi::image::MAGIC;
 
 /// One call of a builtin.
@@ -31,7 +30,7 @@ pub fn image(handlers: &[Vec<Op>]) -> Vec<u8> {
     for (index, ops) in handlers.iter().enumerate() {
         let bytes = assemble(ops);
         entries.extend([code as u32, 0, 0, 4096].iter().flat_map(|w| w.to_le_bytes()));
-        let words = [index as u32, flags::INTERRUPTIBLE & 0, 0, 0, 0, 0, 0, 0];
+        let words = [index as u32, 0, 0, 0, 0, 0, 0, 0];
         probe_entries.extend(words.iter().flat_map(|w| w.to_le_bytes()));
         code += bytes.len();
         body.extend(bytes);

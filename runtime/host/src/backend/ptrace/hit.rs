@@ -207,7 +207,13 @@ impl<H: Handlers> Tracer<H> {
             let _ = space.restore(at.address, original);
             let mut bytes = [0; 2];
             let is_system_call = space.read_clean(at.address, &mut bytes) == 2 && bytes == [0x0f, 0x05];
-            let stepped = parking::step(at.tid);
+            // A repeated string instruction stops after each round, still at its address.
+            let repeats = matches!(original, 0xf2 | 0xf3);
+            let in_it = || sys::registers(at.tid).is_ok_and(|now| now.rip == at.address);
+            let mut stepped = parking::step(at.tid);
+            while repeats && matches!(stepped, parking::Stepped::Done) && in_it() {
+                stepped = parking::step(at.tid);
+            }
             let _ = space.insert(at.address);
             match stepped {
                 parking::Stepped::Done => {

@@ -116,10 +116,10 @@ pub fn hide_breakpoints<T>(
 ) {
     // A breakpoint is an int3: nothing else needs a look-up.
     for (byte, at) in bytes.iter_mut().zip(address..) {
-        if *byte == crate::breakpoint::INT3 {
-            if let Some(site) = sites.get(&at) {
-                *byte = original(site);
-            }
+        if *byte == crate::breakpoint::INT3
+            && let Some(site) = sites.get(&at)
+        {
+            *byte = original(site);
         }
     }
 }
