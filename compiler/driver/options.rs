@@ -207,6 +207,7 @@ pub fn from_command_line() -> Options {
 }
 
 fn options(given: Given) -> Result<Options, String> {
+    let limits = limits(&given)?;
     let mut words = given.words.into_iter();
     let main = match (given.script, given.list, given.list_vars) {
         (Some(text), None, None) => Main::Text(text),
@@ -231,7 +232,7 @@ fn options(given: Given) -> Result<Options, String> {
         last_pass: given.last_pass,
         output: given.output,
         timeout: given.timeout.map(Duration::from_secs),
-        limits: limits(&given.defines, given.suppress_time_limits && given.guru)?,
+        limits,
         globals: given.globals.iter().map(|g| pair("-G", g)).collect::<Result<_, _>>()?,
         include: given.include,
         guru: given.guru,
@@ -255,10 +256,10 @@ fn pair(option: &str, text: &str) -> Result<(String, String), String> {
 /// Macros of SystemTap's own runtime that say nothing to this one.
 const ACCEPTED: &[&str] = &["STP_", "MINSTACKSPACE", "INTERRUPTIBLE", "MAXUPROBES", "DEBUG_", "TEST_"];
 
-fn limits(defines: &[String], unlimited: bool) -> Result<Limits, String> {
+fn limits(given: &Given) -> Result<Limits, String> {
     let mut limits = Limits::DEFAULT;
     let mut interruptible_set = false;
-    for define in defines {
+    for define in &given.defines {
         let (name, value) = define.split_once('=').unwrap_or((define, "1"));
         let Some(limit) = limits.by_name(name) else {
             if ACCEPTED.iter().any(|prefix| name.starts_with(prefix)) {
@@ -275,7 +276,10 @@ fn limits(defines: &[String], unlimited: bool) -> Result<Limits, String> {
             limits.max_action_interruptible = limits.max_action.saturating_mul(10);
         }
     }
-    if unlimited {
+    if given.suppress_handler_errors {
+        limits.max_errors = i64::MAX as u64;
+    }
+    if given.suppress_time_limits && given.guru {
         limits.max_action = i64::MAX as u64;
         limits.max_action_interruptible = i64::MAX as u64;
     }
@@ -286,7 +290,7 @@ fn limits(defines: &[String], unlimited: bool) -> Result<Limits, String> {
 /// Values beyond which the arena or the stack of handlers could not be had.
 fn check_ranges(limits: &Limits) -> Result<(), String> {
     let ranges = [
-        ("MAXSTRINGLEN", limits.max_string_len, 16, 65_536),
+        ("MAXSTRINGLEN", limits.max_string_len, 8, 65_536),
         ("MAXMAPENTRIES", limits.max_map_entries, 1, 16_777_216),
         ("MAXNESTING", limits.max_nesting, 1, 1000),
         ("MAXACTION", limits.max_action, 1, i64::MAX as u64),
@@ -347,7 +351,7 @@ mod tests {
     fn what_cannot_be_understood_is_refused() {
         assert!(parse(&["-DMAXBOGUS=1", "-e", ""]).unwrap_err().contains("no such limit"));
         assert!(parse(&["-DMAXACTION=x", "-e", ""]).unwrap_err().contains("whole number"));
-        assert!(parse(&["-DMAXSTRINGLEN=1", "-e", ""]).unwrap_err().contains("from 16"));
+        assert!(parse(&["-DMAXSTRINGLEN=1", "-e", ""]).unwrap_err().contains("from 8"));
         assert!(parse(&["-G", "x", "-e", ""]).unwrap_err().contains("NAME=VALUE"));
         assert!(parse(&[]).unwrap_err().contains("script must be specified"));
         assert!(parse(&["-c", "ls", "-x", "1", "-e", ""]).is_err());
