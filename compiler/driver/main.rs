@@ -22,6 +22,8 @@ fn report_bugs_in_a_line() {
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(|at| format!(" ({}:{})", at.file(), at.line())).unwrap_or_default();
         let what = panic.payload_as_str().unwrap_or("unknown");
-        eprintln!("rstap: bug{place}: {what}\nrstap: please report this with the script and the program watched");
+        eprintln!(
+            "rstap: bug{place}: {what}\nrstap: please report this with the script and the program watched"
+        );
     }));
 }

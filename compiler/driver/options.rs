@@ -216,7 +216,9 @@ fn options(given: Given) -> Result<Options, String> {
         _ => match words.next() {
             Some(word) if word == "-" => Main::Stdin,
             Some(word) => Main::File(word.into()),
-            None => return Err("a script must be specified: a file, `-` for standard input, or -e SCRIPT".into()),
+            None => {
+                return Err("a script must be specified: a file, `-` for standard input, or -e SCRIPT".into());
+            }
         },
     };
     let watch = match (given.command, given.pid) {
@@ -341,7 +343,8 @@ mod tests {
 
     #[test]
     fn limits_are_set_by_name() {
-        let options = parse(&["-DMAXACTION=7", "-D", "MAXSTRINGLEN=64", "-DSTP_NO_OVERLOAD", "-e", ""]).unwrap();
+        let options =
+            parse(&["-DMAXACTION=7", "-D", "MAXSTRINGLEN=64", "-DSTP_NO_OVERLOAD", "-e", ""]).unwrap();
         assert_eq!(options.limits.max_action, 7);
         assert_eq!(options.limits.max_action_interruptible, 70);
         assert_eq!(options.limits.max_string_len, 64);

@@ -25,7 +25,8 @@ use crate::run;
 pub fn run(options: &Options) -> bool {
     let store = Store::default();
     let disk = Rc::new(Disk::new(&store));
-    let mut passes = Passes { options, sources: SourceMap::default(), tapset: Tapset::embedded(), failed: false };
+    let mut passes =
+        Passes { options, sources: SourceMap::default(), tapset: Tapset::embedded(), failed: false };
     passes.run(disk).is_some() && !passes.failed
 }
 
@@ -98,7 +99,10 @@ impl Passes<'_> {
         let mut config = ParseConfig {
             args: self.options.arguments.clone(),
             guru: self.options.guru,
-            kernel_release: fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned(),
+            kernel_release: fs::read_to_string("/proc/sys/kernel/osrelease")
+                .unwrap_or_default()
+                .trim()
+                .to_owned(),
             ..ParseConfig::default()
         };
         let (macros, diagnostics) = self.tapset.macros(&mut self.sources, &config);
@@ -164,18 +168,24 @@ impl Passes<'_> {
 
     fn load_tapset_directories(&mut self) -> Option<()> {
         for directory in &self.options.include {
-            let mut entries: Vec<_> = match fs::read_dir(directory).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
-                Ok(entries) => entries.into_iter().map(|entry| entry.path()).collect(),
-                Err(error) => {
-                    self.fail(&format!("cannot read the library directory '{}': {}", directory.display(), reason(&error)));
-                    return None;
-                }
-            };
+            let mut entries: Vec<_> =
+                match fs::read_dir(directory).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
+                    Ok(entries) => entries.into_iter().map(|entry| entry.path()).collect(),
+                    Err(error) => {
+                        self.fail(&format!(
+                            "cannot read the library directory '{}': {}",
+                            directory.display(),
+                            reason(&error)
+                        ));
+                        return None;
+                    }
+                };
             entries.sort();
             for path in entries.iter().filter(|path| is_library_file(path)) {
                 let shown = path.display().to_string();
                 let bytes = self.read(&format!("'{shown}'"), || fs::read(path))?;
-                let text = decode_script(&shown, bytes).map_err(|diagnostic| self.report(&[*diagnostic])).ok()?;
+                let text =
+                    decode_script(&shown, bytes).map_err(|diagnostic| self.report(&[*diagnostic])).ok()?;
                 self.tapset.add(shown, text);
             }
         }
@@ -214,8 +224,14 @@ impl Passes<'_> {
     ) -> Option<()> {
         let options = self.sema_options(config);
         let files_of: Rc<dyn Files<'d> + 'd> = disk;
-        let (lines, diagnostics) =
-            analyze::list(files_of, &mut self.sources, files.swap_remove(0), &self.tapset, &options, variables);
+        let (lines, diagnostics) = analyze::list(
+            files_of,
+            &mut self.sources,
+            files.swap_remove(0),
+            &self.tapset,
+            &options,
+            variables,
+        );
         if lines.is_empty() {
             self.report(&diagnostics);
             return None;

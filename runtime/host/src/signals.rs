@@ -3,20 +3,29 @@
 //! By handlers, not by blocking them for a signalfd: threads that somebody started before the session (a thread pool
 //! of pass 2, an embedding program's) do not block them, and would take the default action, which ends rstap with
 //! breakpoints still in the target.
+//!
+//! SIGTSTP (^Z) is noted too. A tracer that stopped would leave its target in the middle of a breakpoint, so with -c
+//! rstap stops only once the command has, as [`stop_with_the_command`] says, and else not at all.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI32, AtomicI64, Ordering};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
-const SIGNALS: [Signal; 4] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT];
+const SIGNALS: [Signal; 5] =
+    [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGTSTP];
 
 /// The last signal that came and was not taken, 0 for none.
 static PENDING: AtomicI32 = AtomicI32::new(0);
 /// Descriptor that the handler writes to, -1 for none.
 static WAKE: AtomicI32 = AtomicI32::new(-1);
+/// When SIGTSTP came, in nanoseconds of the monotonic clock; 0 for never.
+static STOP_ASKED: AtomicI64 = AtomicI64::new(0);
+/// How long a command may take to stop after ^Z. A stop that comes later has another cause.
+const STOP_WITHIN: Duration = Duration::from_secs(2);
 
 /// While this lives, the signals do not end the process; its descriptor becomes readable instead.
 #[derive(Debug)]
@@ -67,7 +76,28 @@ impl Drop for Signals {
     }
 }
 
+/// To be called when the command of -c has stopped: stops this process too if ^Z was meant for both, so that the shell
+/// sees its job stopped. SIGCONT, which a shell sends to the whole group, lets both go on.
+pub fn stop_with_the_command() {
+    let asked = STOP_ASKED.swap(0, Ordering::AcqRel);
+    if asked != 0 && now().saturating_sub(asked) < STOP_WITHIN.as_nanos() as i64 {
+        let _ = nix::sys::signal::raise(Signal::SIGSTOP);
+    }
+}
+
+/// Nanoseconds of the monotonic clock.
+fn now() -> i64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is of this frame; clock_gettime is async-signal-safe.
+    unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time) };
+    time.tv_sec * 1_000_000_000 + time.tv_nsec
+}
+
 extern "C" fn note(signal: i32) {
+    if signal == libc::SIGTSTP {
+        STOP_ASKED.store(now(), Ordering::Release);
+        return;
+    }
     PENDING.store(signal, Ordering::Release);
     let errno = Errno::last();
     let one = 1u64;

@@ -270,6 +270,9 @@ impl<H: Handlers> Tracer<H> {
             Some(thread) if matches!(thread.state, State::Parked(signal) if signal != 0) => {
                 thread.state = State::Running;
                 let _ = sys::listen(tid);
+                if self.target == Some(tid) {
+                    crate::signals::stop_with_the_command();
+                }
             }
             Some(_) => self.go_on(tid, 0),
             None => {}
