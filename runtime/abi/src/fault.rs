@@ -47,11 +47,13 @@ faults! {
     BadArgument = 14,
     /// Something in the arena is not as the runtime left it: the target wrote over it.
     CorruptArena = 15,
+    /// The handler's code crashed: a bug of rstap. Not caught by `try`.
+    Crash = 16,
 }
 
 impl Fault {
     /// Whether `try … catch` takes it.
     pub fn can_be_caught(self) -> bool {
-        !matches!(self, Fault::MaxAction | Fault::Abort | Fault::CorruptArena)
+        !matches!(self, Fault::MaxAction | Fault::Abort | Fault::CorruptArena | Fault::Crash)
     }
 }

@@ -183,7 +183,7 @@ impl<'c, E: Env> Call<'c, E> {
         let time = self.env.time_ns(Clock::Monotonic) as u64;
         for _ in 0..DRAINS {
             match ring.push(self.env.owner(), kind, time, parts) {
-                Ok(()) => return,
+                Ok(()) => return self.env.pushed(),
                 Err(Refused::Full) if self.env.make_room() => {}
                 Err(_) => break,
             }

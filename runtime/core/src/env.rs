@@ -3,6 +3,7 @@
 
 use rstap_abi::context::Context;
 
+use crate::image::Code;
 use crate::text::Text;
 
 /// A clock, by the argument of `time_ns`.
@@ -97,6 +98,19 @@ pub trait Env {
     fn make_room(&self) -> bool {
         false
     }
+
+    /// Calls handler code; `false` if it crashed and the environment survived that.
+    ///
+    /// # Safety
+    /// The contract of the code, as [`crate::image::Image::new`] has it, holds for this context.
+    unsafe fn call(&self, code: Code, context: *mut Context) -> bool {
+        // SAFETY: the caller's contract.
+        unsafe { code(context) };
+        true
+    }
+
+    /// A record is in the ring: wakes a consumer that sleeps.
+    fn pushed(&self) {}
 
     /// A number about the process at the probe.
     fn process_number(&self, _context: &Context, _which: ProcessNumber) -> i64 {

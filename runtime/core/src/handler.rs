@@ -146,7 +146,9 @@ impl<'a> Runner<'a> {
         // SAFETY: the code is a handler of this image, whose contract is the context (`Image::new`); the context's
         // addresses are of memory that this runner has borrowed for 'a, or that `run` has borrowed until it returns;
         // `builtins` and `env` are for the same `E`.
-        unsafe { code(context) };
+        if !unsafe { env.call(code, context) } {
+            self.context.fault = Fault::Crash as u32;
+        }
         locks.give_back();
         // SAFETY: as for the call; the handler is done with the context.
         let call = unsafe { Call::<E>::new(context) };

@@ -6,7 +6,7 @@ use rstap_abi::context::Context;
 use rstap_abi::image::{HandlerEntry, ImageHeader, MAGIC, ProbeEntry, Text};
 
 /// A handler's code.
-pub(crate) type Code = unsafe extern "C" fn(*mut Context);
+pub type Code = unsafe extern "C" fn(*mut Context);
 
 /// A handler image mapped for execution.
 #[derive(Clone, Copy, Debug)]

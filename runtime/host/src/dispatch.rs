@@ -110,9 +110,7 @@ impl<'w, 's> Worker<'w, 's> {
         let target = self.shared.target.load(Ordering::Relaxed);
         let env = HostEnv::new(self.owner, &self.shared.output, target, memory);
         let outcome = self.runner.run(&env, probe.0, hit);
-        let wrote = env.wrote_registers();
-        self.shared.output.nudge();
-        (outcome, wrote)
+        (outcome, env.wrote_registers())
     }
 }
 

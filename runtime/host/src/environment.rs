@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rstap_abi::context::Context;
 use rstap_core::env::{Clock, Env, ProcessNumber, ProcessText, SymbolForm};
+use rstap_core::image::Code;
 use rstap_core::text::Text;
 
 use crate::backend::TargetMemory;
@@ -108,6 +109,15 @@ impl Env for HostEnv<'_, '_> {
         // A record whose producer died is given up by the writer thread; looking for that here would cost a
         // system call for each one that is merely slow.
         self.output.make_room(|_| true)
+    }
+
+    unsafe fn call(&self, code: Code, context: *mut Context) -> bool {
+        // SAFETY: the caller's contract.
+        unsafe { crate::guard::call(code, context) }
+    }
+
+    fn pushed(&self) {
+        self.output.nudge();
     }
 
     fn process_number(&self, context: &Context, which: ProcessNumber) -> i64 {

@@ -8,6 +8,7 @@ pub mod backend;
 pub mod breakpoint;
 pub mod dispatch;
 pub mod environment;
+mod guard;
 pub mod mapping;
 pub mod output;
 pub mod process;

@@ -130,7 +130,7 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// After each handler: wakes the writer if it sleeps.
+    /// A record is in the ring: wakes the writer if it sleeps.
     pub fn nudge(&self) {
         if self.asleep.load(Ordering::SeqCst) && self.asleep.swap(false, Ordering::SeqCst) {
             *lock(&self.alarm) = true;

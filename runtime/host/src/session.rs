@@ -227,6 +227,7 @@ impl Session {
 
     /// Runs it to its end on the calling thread.
     pub fn run(self) -> Result<Outcome, SessionError> {
+        crate::guard::prepare();
         sys::prepare_wake_ups().map_err(|errno| system("signals", errno))?;
         let signals = if self.options.handle_signals {
             Some(Signals::take_over().map_err(|errno| system("signal handlers", errno))?)

@@ -39,6 +39,10 @@ const TESTS: &[(&str, fn())] = &[
         "an_error_in_the_target_ends_the_session_and_warnings_come_once",
         an_error_in_the_target_ends_the_session_and_warnings_come_once,
     ),
+    (
+        "a_crash_in_a_handler_is_an_error_and_the_target_goes_on",
+        a_crash_in_a_handler_is_an_error_and_the_target_goes_on,
+    ),
     ("timers_run_and_exit", timers_run_and_exit),
     ("a_timeout_ends_the_session", a_timeout_ends_the_session),
     ("the_commands_end_is_told", the_commands_end_is_told),
@@ -133,6 +137,14 @@ const SCENARIOS: &[Scenario] = &[
         script.probe(Point::End(0), vec![Op::Print("end\n")]);
         script.probe(Point::Error(0), vec![Op::Print("error probe\n")]);
     }),
+    ("crash", |script, path| {
+        script.maker.code(&support::existing(path), "main", CodeKind::Hit);
+        script.handlers.push(vec![Op::Print("before\n"), Op::Crash, Op::Print("not here\n")]);
+        script.probe(Point::End(0), vec![Op::Print("end\n")]);
+        script.probe(Point::Error(0), vec![Op::Print("error probe\n")]);
+        script.options.target = Target::Command(format!("{path} > /dev/null"));
+        script.maker.program.limits.max_errors = 10;
+    }),
     ("error in target", |script, path| {
         script.maker.code(&support::existing(path), "main", CodeKind::Hit);
         script.handlers.push(vec![Op::Warn("careful"), Op::Warn("careful"), Op::Raise("my text")]);
@@ -206,6 +218,16 @@ fn an_error_in_the_target_ends_the_session_and_warnings_come_once() {
     let output = run("error in target", target.path.to_str().expect("a plain path"));
     assert_eq!(out(&output), "error probe\n");
     let wanted = "WARNING: careful\nERROR: my text\nWARNING: Number of errors: 1, skipped probes: 0\n";
+    assert_eq!(err(&output), wanted);
+    assert_eq!(output.status.code(), Some(1));
+}
+
+fn a_crash_in_a_handler_is_an_error_and_the_target_goes_on() {
+    let target = build("count.c", &[]);
+    let output = run("crash", target.path.to_str().expect("a plain path"));
+    assert_eq!(out(&output), "before\nend\n");
+    let wanted = "ERROR: the handler's code crashed, please report this bug of rstap\n\
+                  WARNING: Number of errors: 1, skipped probes: 0\n";
     assert_eq!(err(&output), wanted);
     assert_eq!(output.status.code(), Some(1));
 }

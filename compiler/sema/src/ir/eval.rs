@@ -124,7 +124,9 @@ impl Failure {
             Fault::OverloadsExhausted => "all functions exhausted".to_owned(),
             Fault::ReadFault => format!("read fault [man error::fault] at {:#x}", self.value),
             Fault::WriteFault => format!("write fault [man error::fault] at {:#x}", self.value),
-            Fault::Abort | Fault::ScratchExhausted | Fault::CorruptArena => format!("{:?}", self.fault),
+            Fault::Abort | Fault::ScratchExhausted | Fault::CorruptArena | Fault::Crash => {
+                format!("{:?}", self.fault)
+            }
         };
         text.into_bytes()
     }

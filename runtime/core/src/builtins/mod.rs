@@ -105,6 +105,7 @@ pub(crate) fn fault_words(fault: Fault, value: u64, out: &mut Text<'_>) {
         Fault::Abort => b"aborted",
         Fault::ScratchExhausted => b"too many nested foreach loops, their memory is used up",
         Fault::CorruptArena => b"memory shared with the target was overwritten",
+        Fault::Crash => b"the handler's code crashed, please report this bug of rstap",
         Fault::Raised | Fault::BadArgument => b"",
     };
     out.put(words);

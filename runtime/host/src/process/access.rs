@@ -175,8 +175,10 @@ pub fn explain(pid: i32, errno: Errno) -> AccessError {
 }
 
 fn traced(pid: i32, name: String, tracer: i32) -> AccessError {
-    let tracer_name = Status::read(tracer).map_or_else(|| "in another container".to_owned(), |s| s.name);
-    AccessError::AlreadyTraced { pid, name, tracer, tracer_name }
+    // The kernel names a thread.
+    let process = Status::read(tracer).map_or(tracer, |thread| thread.process);
+    let tracer_name = Status::read(process).map_or_else(|| "in another container".to_owned(), |s| s.name);
+    AccessError::AlreadyTraced { pid, name, tracer: process, tracer_name }
 }
 
 fn yama(setting: Option<String>, user: u32) -> Option<AccessError> {
