@@ -210,7 +210,7 @@ pub enum Class {
     SixtyFour,
 }
 
-/// Width of the program a process runs, by the class byte of its executable (ELF, e_ident[EI_CLASS]); `None` if that
+/// Width of the program a process runs, by the class byte of its executable (ELF, `e_ident`, `EI_CLASS`); `None` if that
 /// cannot be read.
 pub fn class(pid: i32) -> Option<Class> {
     use std::io::Read;

@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use rstap_program::{ProbeId, ProcessEvent};
 
 use super::control::Control;
-use super::cpu::Follower;
+use super::cpu::{Follower, Patience};
 use super::registry::Registry;
 use super::space::{Space, SpaceId};
 use super::sys::{self, Resume, Status, Tid};
@@ -98,6 +98,7 @@ pub struct Tracer<H> {
     pub(super) early: HashMap<Tid, Status>,
     pub(super) queue: VecDeque<(Tid, Status)>,
     pub(super) cpu: Follower,
+    pub(super) patience: Patience,
     /// The -c or -x process.
     pub(super) target: Option<i32>,
     pub(super) target_end: Option<End>,
@@ -127,6 +128,7 @@ impl<H: Handlers> Tracer<H> {
             early: HashMap::new(),
             queue: VecDeque::new(),
             cpu: Follower::default(),
+            patience: Patience::default(),
             target: None,
             target_end: None,
             end_wanted: false,
@@ -191,7 +193,11 @@ impl<H: Handlers> Tracer<H> {
         if let Some(event) = self.queue.pop_front() {
             return Ok(Some(event));
         }
-        let first = sys::wait(-1, block)?;
+        let early = if block { self.patience.look(|| sys::wait(-1, false).transpose()) } else { None };
+        let first = match early {
+            Some(event) => Some(event?),
+            None => sys::wait(-1, block)?,
+        };
         if first.is_some() && self.threads.len() > 1 {
             for _ in 0..self.threads.len() {
                 let Ok(Some((tid, status))) = sys::wait(-1, false) else { break };
