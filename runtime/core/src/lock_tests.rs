@@ -1,3 +1,5 @@
+//! Models of the lock (loom), and threads on a real one.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::vec::Vec;

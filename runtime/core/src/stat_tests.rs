@@ -1,3 +1,5 @@
+//! Statistics and their pictures against what SystemTap printed.
+
 use rstap_abi::layout::GlobalShape;
 use rstap_abi::limits::Limits;
 

@@ -1,3 +1,5 @@
+//! String functions against what SystemTap printed.
+
 use std::string::String;
 
 use super::*;

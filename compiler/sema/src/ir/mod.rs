@@ -2,7 +2,7 @@
 //! expressions in which every name is resolved, every value is a long or a string, and every target variable has
 //! become register and memory reads. It knows no source syntax, no DWARF and no machine.
 //!
-//! Evaluation order is left to right. A fault ends the handler unless a `Try` encloses it. [`print`] shows it (`-p3`),
+//! Evaluation order is left to right. A fault ends the handler unless a `Try` encloses it. [`mod@print`] shows it (`-p3`),
 //! [`eval`] runs it slowly to check generated code against.
 
 pub mod eval;

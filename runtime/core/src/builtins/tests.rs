@@ -1,3 +1,5 @@
+//! Tests of the builtins that ask about the process, memory and time, with an environment made for them.
+
 use std::vec::Vec;
 
 use rstap_abi::context::register;
