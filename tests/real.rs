@@ -28,10 +28,10 @@ fn main() -> ExitCode {
         }
     };
     let trials = vec![
-        trial("vim_wildcard_prints_functions_in_call_order", programs(&["vim"]), vim_wildcard),
-        trial("vim_functions_are_listed", programs(&["vim"]), vim_list),
-        trial("vim_without_dwarf_says_what_is_missing", programs(&["vim"]), vim_without_dwarf),
-        trial("vim_founding_example_names_the_unknown_user", programs(&["vi"]), vim_unknown_user),
+        trial("vim_wildcard_prints_functions_in_call_order", programs(&["vim.nox"]), vim_wildcard),
+        trial("vim_functions_are_listed", programs(&["vim.nox"]), vim_list),
+        trial("vim_without_dwarf_says_what_is_missing", programs(&["vim.nox"]), vim_without_dwarf),
+        trial("vim_founding_example_names_the_unknown_user", programs(&["vim.nox"]), vim_unknown_user),
         trial("vim_with_dwarf_reads_through_a_pointer", with_dwarf(), vim_pointer),
         trial("vim_with_dwarf_warns_once_for_a_wildcard", with_dwarf(), vim_some_have_argc),
         trial("vim_with_dwarf_lists_variables", with_dwarf(), vim_variables),
