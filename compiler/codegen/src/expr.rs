@@ -87,6 +87,14 @@ impl Emitter<'_, '_, '_> {
                 self.release_key(key);
                 found
             }
+            ExprKind::Regex(subject, pattern, captures) => {
+                let subject = self.text_value(subject);
+                let program = self.literal(&crate::regex::program(pattern, *captures));
+                let words = [subject.addr, subject.len, program.addr, program.len];
+                let found = self.call_long(Builtin::regex_match, &words, None);
+                self.release(&subject.slots);
+                found
+            }
             ExprKind::Builtin(builtin, args, site) => {
                 let (words, operands) = self.words(args);
                 let result = self.call(*builtin, &words, Some(*site));

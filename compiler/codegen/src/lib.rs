@@ -21,6 +21,7 @@ mod key;
 mod memory;
 mod place;
 mod print;
+mod regex;
 mod stack;
 mod statement;
 

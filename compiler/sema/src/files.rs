@@ -33,3 +33,49 @@ pub trait Files<'d> {
     /// Files that a running process has mapped executable.
     fn process_libraries(&self, pid: u32) -> io::Result<Vec<PathBuf>>;
 }
+
+/// A world without files, users and processes: for scripts that probe none.
+#[derive(Clone, Copy, Debug)]
+pub struct NoFiles;
+
+fn absent<T>() -> io::Result<T> {
+    Err(io::Error::from(io::ErrorKind::NotFound))
+}
+
+impl<'d> Files<'d> for NoFiles {
+    fn read(&self, _: &Path) -> io::Result<&'d [u8]> {
+        absent()
+    }
+
+    fn keep(&self, bytes: Vec<u8>) -> &'d [u8] {
+        bytes.leak()
+    }
+
+    fn canonicalize(&self, _: &Path) -> io::Result<PathBuf> {
+        absent()
+    }
+
+    fn list(&self, _: &Path) -> io::Result<Vec<String>> {
+        absent()
+    }
+
+    fn search_path(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    fn user_id(&self, _: &str) -> Option<u32> {
+        None
+    }
+
+    fn own_user_id(&self) -> u32 {
+        u32::MAX
+    }
+
+    fn process_executable(&self, _: u32) -> io::Result<PathBuf> {
+        absent()
+    }
+
+    fn process_libraries(&self, _: u32) -> io::Result<Vec<PathBuf>> {
+        absent()
+    }
+}

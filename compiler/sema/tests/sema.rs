@@ -2,63 +2,17 @@
 //! `tests/sema/err/NAME.stp` the errors. A first line `//@ args: -g -G x=1 -- a b` gives options and script arguments.
 //! `UPDATE_EXPECT=1` writes the expectations.
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use rstap_sema::files::Files;
+use rstap_sema::files::NoFiles;
 use rstap_sema::tapset::Kind;
 use rstap_sema::{Options, Tapset, analyze, ir, print};
 use rstap_syntax::ParseConfig;
 use rstap_syntax::ast::{File, Item, TypeName};
 use rstap_syntax::diagnostic::render;
 use rstap_syntax::source::SourceMap;
-
-/// A world without files.
-struct Nothing;
-
-fn absent<T>() -> io::Result<T> {
-    Err(io::Error::from(io::ErrorKind::NotFound))
-}
-
-impl<'d> Files<'d> for Nothing {
-    fn read(&self, _: &Path) -> io::Result<&'d [u8]> {
-        absent()
-    }
-
-    fn keep(&self, bytes: Vec<u8>) -> &'d [u8] {
-        bytes.leak()
-    }
-
-    fn canonicalize(&self, _: &Path) -> io::Result<PathBuf> {
-        absent()
-    }
-
-    fn list(&self, _: &Path) -> io::Result<Vec<String>> {
-        absent()
-    }
-
-    fn search_path(&self) -> Vec<PathBuf> {
-        Vec::new()
-    }
-
-    fn user_id(&self, _: &str) -> Option<u32> {
-        None
-    }
-
-    fn own_user_id(&self) -> u32 {
-        1000
-    }
-
-    fn process_executable(&self, _: u32) -> io::Result<PathBuf> {
-        absent()
-    }
-
-    fn process_libraries(&self, _: u32) -> io::Result<Vec<PathBuf>> {
-        absent()
-    }
-}
 
 fn folder(kind: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/sema").join(kind)
@@ -110,7 +64,7 @@ fn elaborate(script: &Path) -> (String, bool) {
     if parsed.diagnostics.iter().any(|d| d.is_error()) {
         return (render(&sources, &parsed.diagnostics, false), true);
     }
-    let (result, diagnostics) = analyze(Rc::new(Nothing), &mut sources, vec![parsed.file], &tapset, &options);
+    let (result, diagnostics) = analyze(Rc::new(NoFiles), &mut sources, vec![parsed.file], &tapset, &options);
     let mut shown = render(&sources, &diagnostics, false);
     let failed = result.is_none();
     assert_eq!(
@@ -239,6 +193,6 @@ fn every_library_function_can_be_called() {
     let mut options = Options { guru: true, ..Options::default() };
     options.config.guru = true;
     let parsed = rstap_syntax::parse(&sources, source, &options.config);
-    let (result, diagnostics) = analyze(Rc::new(Nothing), &mut sources, vec![parsed.file], &tapset, &options);
+    let (result, diagnostics) = analyze(Rc::new(NoFiles), &mut sources, vec![parsed.file], &tapset, &options);
     assert!(result.is_some(), "{}", render(&sources, &diagnostics, false));
 }
