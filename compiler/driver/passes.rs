@@ -1,7 +1,7 @@
 //! The passes in their order. A pass with errors is the last one; `-p N` stops after pass N and shows its result.
 
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -236,7 +236,7 @@ impl Passes<'_> {
             self.report(&diagnostics);
             return None;
         }
-        show(&lines.join("\n"))
+        show_with(|out| lines.iter().try_for_each(|line| writeln!(out, "{line}")))
     }
 
     fn show_code(&mut self, script: &Script, program: &Program) -> Option<()> {
@@ -290,11 +290,16 @@ fn reason(error: &io::Error) -> String {
     text.split(" (os error").next().unwrap_or(&text).to_owned()
 }
 
-/// Writes a result to standard output; a reader that went away is no error.
+/// Writes a result to standard output.
 fn show(text: &str) -> Option<()> {
-    let mut out = io::stdout().lock();
     let newline = if text.ends_with('\n') { "" } else { "\n" };
-    match write!(out, "{text}{newline}").and_then(|()| out.flush()) {
+    show_with(|out| write!(out, "{text}{newline}"))
+}
+
+/// Writes to standard output; a reader that went away is no error.
+fn show_with(write: impl FnOnce(&mut BufWriter<io::StdoutLock<'_>>) -> io::Result<()>) -> Option<()> {
+    let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    match write(&mut out).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             eprintln!("error: cannot write to standard output: {}", reason(&error));
             None

@@ -1,8 +1,10 @@
 //! Functions of a module: subprograms of the DWARF with their inlined instances, and symbols.
 
+mod listing;
 mod matching;
 mod prologue;
 mod scan;
+mod source;
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -14,13 +16,14 @@ use rstap_abi::address::LinkAddr;
 use crate::dwarf::{DebugData, DieRef, ranges_at};
 use crate::elf::{Elf, Symbol};
 use crate::lines;
-use crate::names::demangle;
 use crate::pattern::Pattern;
 
-use matching::{component_matches, match_symbol, matched_path, scopes_match};
+pub use listing::{Instances, Listed};
+use matching::match_symbol;
 pub(crate) use prologue::probe_address;
 pub(crate) use scan::UnitFunctions;
-use scan::{Code, Subprogram};
+use scan::{Code, Inlined, Subprogram};
+use source::{Sources, file_matches};
 
 /// Addresses from `start` up to, not including, `end`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -110,13 +113,10 @@ impl<'m, 'd> Functions<'m, 'd> {
     }
 
     fn matches_of_units(&self, pattern: &Pattern) -> Vec<UnitMatches<'d>> {
-        let exact = (pattern.path.len() == 1 && pattern.name().is_exact()).then(|| pattern.name().as_str());
+        let exact = exact_name(pattern);
         let of_unit = |index: usize| {
             let index = index as u32;
-            let skip = exact.is_some_and(|name| {
-                let scanned = self.data.slot(index).is_ok_and(|s| s.functions.get().is_some());
-                !scanned && !scan::may_have_function(self.data, index, name.as_bytes())
-            });
+            let skip = exact.is_some_and(|name| self.lacks_function(index, name));
             if skip { UnitMatches::default() } else { self.matches_of_unit(index, pattern) }
         };
         let units = 0..self.data.slots().len();
@@ -124,6 +124,28 @@ impl<'m, 'd> Functions<'m, 'd> {
             units.into_par_iter().with_max_len(1).map(of_unit).collect()
         } else {
             units.map(of_unit).collect()
+        }
+    }
+
+    /// Whether it is certain, without reading all of it, that the unit has no function with this name.
+    fn lacks_function(&self, index: u32, name: &str) -> bool {
+        let scanned = self.data.slot(index).is_ok_and(|s| s.functions.get().is_some());
+        !scanned && !scan::may_have_function(self.data, index, name.as_bytes())
+    }
+
+    /// Where a probe on an inlined instance is planted.
+    fn inline_entry(&self, unit: u32, inlined: &Inlined) -> Option<LinkAddr> {
+        match inlined.entry {
+            0 => self.first_address(unit, inlined.code),
+            entry => Some(LinkAddr(entry)).filter(|&entry| self.elf.is_executable(entry)),
+        }
+    }
+
+    /// The first address of code in executable segments.
+    fn first_address(&self, unit: u32, code: Code) -> Option<LinkAddr> {
+        match code {
+            Code::Contiguous { low, .. } => Some(LinkAddr(low)).filter(|&low| self.elf.is_executable(low)),
+            other => self.code_of(unit, other).first().map(|range| range.start),
         }
     }
 
@@ -137,10 +159,11 @@ impl<'m, 'd> Functions<'m, 'd> {
         let mut matches = UnitMatches::default();
         let Some(unit) = self.of_unit(index) else { return matches };
         let files = pattern.file.as_ref().map(|file| lines::matching_files(self.data, index, file));
+        let sources = Sources { view: self, index, functions: unit };
         // Index of the match whose root is at this offset of this unit.
         let mut by_root: HashMap<usize, usize> = HashMap::new();
         for subprogram in &unit.subprograms {
-            let Some(found) = self.match_subprogram(index, subprogram, pattern, files.as_deref()) else {
+            let Some(found) = self.match_subprogram(&sources, subprogram, pattern, files.as_deref()) else {
                 continue;
             };
             if found.root.unit == index {
@@ -155,13 +178,7 @@ impl<'m, 'd> Functions<'m, 'd> {
             if root.unit == index && target.is_none() {
                 continue;
             }
-            let first = match inlined.code {
-                _ if inlined.entry != 0 => Some(inlined.entry),
-                Code::None => None,
-                Code::Contiguous { low, .. } => Some(low),
-                Code::List(_) => self.code_of(index, inlined.code).first().map(|r| r.start.0),
-            };
-            let Some(entry) = first.map(LinkAddr).filter(|&e| self.elf.is_executable(e)) else { continue };
+            let Some(entry) = self.inline_entry(index, inlined) else { continue };
             let inline = Inline { entry, die: DieRef { unit: index, offset: inlined.offset } };
             match target {
                 Some(at) => matches.functions[at].function.inlines.push(inline),
@@ -187,36 +204,27 @@ impl<'m, 'd> Functions<'m, 'd> {
 
     fn match_subprogram(
         &self,
-        unit: u32,
+        sources: &Sources<'_, 'm, 'd>,
         subprogram: &Subprogram<'d>,
         pattern: &Pattern,
         files: Option<&[bool]>,
     ) -> Option<Match<'d>> {
+        let unit = sources.index;
         let code = self.code_of(unit, subprogram.code);
         let entry = code.first().map(|r| r.start);
         if entry.is_none() && !subprogram.inlined {
             return None;
         }
-        let source = self.describe(unit, subprogram);
-        let name = self.matched_name(&source, pattern)?;
-        if let Some(files) = files {
-            let (file_unit, file) = source.decl_file?;
-            let matches = match file_unit == unit {
-                true => files.get(file as usize).copied().unwrap_or(false),
-                false => lines::matching_files(self.data, file_unit, pattern.file.as_ref()?)
-                    .get(file as usize)
-                    .copied()
-                    .unwrap_or(false),
-            };
-            if !matches {
-                return None;
-            }
+        let source = sources.describe(subprogram);
+        let name = sources.matched_name(&source, pattern)?;
+        if !file_matches(self.data, unit, source.decl_file, pattern, files) {
+            return None;
         }
         let decl_file =
             source.decl_file.and_then(|(unit, file)| lines::file_name(self.data, unit, file.into()));
         let function = Function {
             name,
-            linkage_name: source.linkage_name,
+            linkage_name: source.linkage_name(),
             entry,
             ranges: code,
             decl_file,
@@ -243,85 +251,6 @@ impl<'m, 'd> Functions<'m, 'd> {
         let ranges =
             ranges.into_iter().map(|(start, end)| Range { start: LinkAddr(start), end: LinkAddr(end) });
         ranges.filter(|r| self.elf.is_executable(r.start)).collect()
-    }
-
-    /// Name and declaration of a subprogram, also from the entries it refers to.
-    fn describe(&self, unit: u32, subprogram: &Subprogram<'d>) -> Source<'d> {
-        let mut source = Source {
-            root: DieRef { unit, offset: subprogram.offset },
-            name: None,
-            linkage_name: None,
-            scope: None,
-            decl_file: None,
-            decl_line: 0,
-            external: false,
-        };
-        let mut at = (unit, *subprogram);
-        for _ in 0..crate::dwarf::MAX_CHAIN {
-            let (unit, entry) = at;
-            source.name = source.name.or(entry.name);
-            source.linkage_name = source.linkage_name.or(entry.linkage_name);
-            source.decl_file = source.decl_file.or(entry.decl_file.map(|file| (unit, file)));
-            source.external |= entry.external;
-            if source.decl_line == 0 {
-                source.decl_line = entry.decl_line;
-            }
-            let abstract_origin = entry.abstract_origin.die();
-            source.root = abstract_origin.unwrap_or(source.root);
-            let next = abstract_origin.or_else(|| entry.specification.die());
-            let next =
-                next.and_then(|die| Some((die.unit, *self.of_unit(die.unit)?.subprogram_at(die.offset)?)));
-            match next {
-                Some(next) => at = next,
-                // The outermost declaration is the one that stands in its class.
-                None => {
-                    source.scope = entry.scope.map(|scope| (unit, scope));
-                    break;
-                }
-            }
-        }
-        source
-    }
-
-    /// The name to show, if the pattern matches: as many components as the pattern has.
-    fn matched_name(&self, source: &Source<'d>, pattern: &Pattern) -> Option<Cow<'d, str>> {
-        let (last, outer) = pattern.path.split_last()?;
-        let mangled = last.as_str().starts_with("_Z") || last.as_str().starts_with("_R");
-        if mangled && outer.is_empty() && source.linkage_name.is_some_and(|name| last.matches(name)) {
-            return source.name.or(source.linkage_name).map(Cow::Borrowed);
-        }
-        let name = source.name?;
-        if !component_matches(last, name) {
-            return None;
-        }
-        if outer.is_empty() {
-            return Some(Cow::Borrowed(name));
-        }
-        let scopes = self.scope_names(source.scope);
-        if scopes_match(outer, &scopes) {
-            let shown = scopes[scopes.len() - outer.len()..].join("::");
-            return Some(Cow::Owned(format!("{shown}::{name}")));
-        }
-        matched_path(&demangle(source.linkage_name?), pattern).map(|name| Cow::Owned(name.into()))
-    }
-
-    /// Names of a scope and those round it, outermost first.
-    fn scope_names(&self, scope: Option<(u32, u32)>) -> Vec<&'d str> {
-        let mut names = Vec::new();
-        if let Some((unit, mut index)) = scope
-            && let Some(functions) = self.of_unit(unit)
-        {
-            // A scope's parent is found before it, so this ends.
-            while let Some(scope) = functions.scopes.get(index as usize) {
-                names.extend(scope.name);
-                match scope.parent {
-                    Some(parent) if parent < index => index = parent,
-                    _ => break,
-                }
-            }
-        }
-        names.reverse();
-        names
     }
 
     fn add_foreign_inlines(&self, matches: &mut [UnitMatches<'d>]) {
@@ -360,24 +289,30 @@ impl<'m, 'd> Functions<'m, 'd> {
     /// Adds the functions that only the symbol table has, and aliases of functions whose own name does not match.
     fn add_symbols(&self, functions: &mut Vec<Function<'d>>, pattern: &Pattern) {
         let mut known: HashSet<LinkAddr> = functions.iter().filter_map(|f| f.entry).collect();
-        for symbol in self.symbols {
-            if known.contains(&symbol.address) {
-                continue;
-            }
-            let Some(name) = match_symbol(symbol.name, pattern) else { continue };
-            let described = self.function_at(symbol.address);
-            let within = described.as_ref().is_some_and(|f| f.entry != Some(symbol.address));
-            if within {
-                continue;
-            }
-            known.insert(symbol.address);
-            functions.push(match described {
-                Some(function) => {
-                    Function { name, exported: symbol.exported, ifunc: symbol.ifunc, ..function }
-                }
-                None => self.function_of_symbol(symbol, name),
-            });
+        let new = self.symbols.iter().filter_map(|s| self.function_of_new_symbol(s, pattern, &mut known));
+        functions.extend(new);
+    }
+
+    /// The function of a symbol that matches and is at none of the addresses that are known already.
+    fn function_of_new_symbol(
+        &self,
+        symbol: &Symbol<'d>,
+        pattern: &Pattern,
+        known: &mut HashSet<LinkAddr>,
+    ) -> Option<Function<'d>> {
+        if known.contains(&symbol.address) {
+            return None;
         }
+        let name = match_symbol(symbol.name, pattern)?;
+        let described = self.function_at(symbol.address);
+        if described.as_ref().is_some_and(|f| f.entry != Some(symbol.address)) {
+            return None;
+        }
+        known.insert(symbol.address);
+        Some(match described {
+            Some(function) => Function { name, exported: symbol.exported, ifunc: symbol.ifunc, ..function },
+            None => self.function_of_symbol(symbol, name),
+        })
     }
 
     /// A function that is known by its symbol only.
@@ -405,7 +340,8 @@ impl<'m, 'd> Functions<'m, 'd> {
         self.data.units_at(address.0).into_iter().find_map(|index| {
             let unit = self.of_unit(index)?;
             let subprogram = unit.subprograms.iter().find(|s| self.contains(index, s.code, address))?;
-            Some(self.match_subprogram(index, subprogram, &any, None)?.function)
+            let sources = Sources { view: self, index, functions: unit };
+            Some(self.match_subprogram(&sources, subprogram, &any, None)?.function)
         })
     }
 
@@ -451,17 +387,9 @@ impl Nested {
     }
 }
 
-/// What a subprogram's entries say of its source.
-struct Source<'d> {
-    root: DieRef,
-    name: Option<&'d str>,
-    linkage_name: Option<&'d str>,
-    /// Unit and index of the innermost scope.
-    scope: Option<(u32, u32)>,
-    /// Unit and index of the file.
-    decl_file: Option<(u32, u32)>,
-    decl_line: u32,
-    external: bool,
+/// The name, if the pattern is nothing but one.
+fn exact_name(pattern: &Pattern) -> Option<&str> {
+    (pattern.path.len() == 1 && pattern.name().is_exact()).then(|| pattern.name().as_str())
 }
 
 /// Symbols at an address.

@@ -22,7 +22,7 @@ pub mod types;
 
 pub use dwarf::{DieRef, DwarfError};
 pub use elf::{AltLink, AttachError, DebugLink, ElfError, Kind, Symbol, Tls, inflate};
-pub use functions::{Function, Inline, Range};
+pub use functions::{Function, Inline, Instances, Listed, Range};
 pub use lines::{Line, MissingLine, Statement, Statements};
 pub use location::{BinaryOp, Expr, LocationError, Piece, Place, UnaryOp};
 pub use module::Module;

@@ -2,7 +2,9 @@
 
 mod support;
 
-use rstap_debuginfo::{Function, Kind, LinkAddr, Module, Pattern, inflate};
+use std::collections::BTreeMap;
+
+use rstap_debuginfo::{Function, Instances, Kind, LinkAddr, Module, Pattern, inflate};
 use support::Scratch;
 
 fn functions<'d>(module: &Module<'d>, pattern: &str) -> Vec<Function<'d>> {
@@ -214,13 +216,7 @@ fn the_systems_programs_can_be_read() {
 #[test]
 fn an_exact_name_finds_what_a_wildcard_finds() {
     let scratch = Scratch::new();
-    let programs = [
-        scratch.compile("basic.c", &["-g", "-O2"]),
-        scratch.compile("inline.c", &["-g", "-O2"]),
-        std::fs::read(scratch.compile_with("clang", "inline.c", &["-g", "-O2"])).unwrap(),
-        scratch.compile("class.cc", &["-g", "-O1"]),
-        std::fs::read(scratch.compile_with("gcc", "inline.c", &["-g", "-O2", "-flto"])).unwrap(),
-    ];
+    let programs = programs(&scratch);
     for bytes in &programs {
         let all_at_once = Module::parse(bytes).unwrap();
         let all = functions(&all_at_once, "*");
@@ -234,4 +230,40 @@ fn an_exact_name_finds_what_a_wildcard_finds() {
             assert_eq!(found, expected, "{}", function.name);
         }
     }
+}
+
+/// A list is read in another way, unit by unit and without places; it must name the same functions.
+#[test]
+fn a_list_names_what_a_search_finds() {
+    let scratch = Scratch::new();
+    for bytes in &programs(&scratch) {
+        let module = Module::parse(bytes).unwrap();
+        for pattern in ["*", "*a*", "main", "*@inline.c", "Item::*", "no_such_function"] {
+            let pattern = Pattern::parse(pattern).unwrap();
+            let mut expected: BTreeMap<_, Instances> = BTreeMap::new();
+            for function in module.functions(&pattern).unwrap() {
+                let has = expected
+                    .entry((function.name.to_string(), function.decl_file.clone(), function.decl_line))
+                    .or_default();
+                has.code |= function.entry.is_some();
+                has.external |= function.entry.is_some() && function.external;
+                has.inlined |= !function.inlines.is_empty();
+            }
+            expected.retain(|_, has| *has != Instances::default());
+            let fresh = Module::parse(bytes).unwrap();
+            let listed = fresh.list_functions(&pattern).into_iter();
+            let listed = listed.map(|f| ((f.name.into_owned(), f.decl_file, f.decl_line), f.has)).collect();
+            assert_eq!(expected, listed);
+        }
+    }
+}
+
+fn programs(scratch: &Scratch) -> [Vec<u8>; 5] {
+    [
+        scratch.compile("basic.c", &["-g", "-O2"]),
+        scratch.compile("inline.c", &["-g", "-O2"]),
+        std::fs::read(scratch.compile_with("clang", "inline.c", &["-g", "-O2"])).unwrap(),
+        scratch.compile("class.cc", &["-g", "-O1"]),
+        std::fs::read(scratch.compile_with("gcc", "inline.c", &["-g", "-O2", "-flto"])).unwrap(),
+    ]
 }

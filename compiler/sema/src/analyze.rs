@@ -476,5 +476,5 @@ pub fn list<'d>(
         }
     }
     let diagnostics = std::mem::take(&mut symbols.diagnostics);
-    (crate::list::list(&points, with_variables), diagnostics)
+    (crate::list::list(points, with_variables), diagnostics)
 }

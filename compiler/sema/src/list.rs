@@ -6,15 +6,15 @@ use crate::points::DerivedPoint;
 
 /// One line for each text that points have, sorted; with the variables that are there in all places of that text if
 /// `with_variables`. Empty if there are no points: then the caller ends with status 1.
-pub fn list(points: &[DerivedPoint<'_>], with_variables: bool) -> Vec<String> {
+pub fn list(points: Vec<DerivedPoint<'_>>, with_variables: bool) -> Vec<String> {
     if !with_variables {
-        let mut lines: Vec<&str> = points.iter().map(|point| point.pn.as_str()).collect();
+        let mut lines: Vec<String> = points.into_iter().map(|point| point.pn).collect();
         lines.sort_unstable();
         lines.dedup();
-        return lines.into_iter().map(str::to_owned).collect();
+        return lines;
     }
     let mut common: HashMap<&str, Vec<(String, String)>> = HashMap::new();
-    for point in points {
+    for point in &points {
         let variables = || point.scope.as_ref().map(|scope| scope.variables()).unwrap_or_default();
         match common.get_mut(point.pn.as_str()) {
             Some(common) if common.is_empty() => {}

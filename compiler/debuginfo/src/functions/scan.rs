@@ -1,14 +1,42 @@
 //! One pass over a unit's entries that notes its functions and inlined instances and skips all else. This is where
 //! the time of a listing goes, so attributes are read raw and nothing is allocated per entry.
 
+use std::ffi::CStr;
+
 use gimli::AttributeValue;
 
-use crate::dwarf::{DebugData, DieRef, Dwarf, Slice, Unit, Value, string_value};
+use crate::dwarf::{DebugData, DieRef, Dwarf, Slice, Unit, Value};
+
+/// A string that is not read before it is asked for: most names of a large program never are, and mangled ones are
+/// long. It ends at the first NUL or with the slice.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Text<'d>(&'d [u8]);
+
+impl<'d> Text<'d> {
+    fn new(dwarf: &Dwarf<'d>, unit: &Unit<'d>, value: Value<'d>) -> Option<Self> {
+        match value {
+            AttributeValue::DebugStrRef(offset) => {
+                gimli::Section::reader(&dwarf.debug_str).slice().get(offset.0..).map(Text)
+            }
+            other => dwarf.attr_string(unit, other).ok().map(|string| Text(string.slice())),
+        }
+    }
+
+    /// The text; `None` if it is not UTF-8.
+    pub fn get(self) -> Option<&'d str> {
+        let bytes = CStr::from_bytes_until_nul(self.0).map_or(self.0, CStr::to_bytes);
+        std::str::from_utf8(bytes).ok()
+    }
+
+    fn is(self, text: &[u8]) -> bool {
+        self.0.starts_with(text) && matches!(self.0.get(text.len()), None | Some(0))
+    }
+}
 
 /// A scope that gives names a prefix: namespace, struct, class …
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ScopeName<'d> {
-    pub name: Option<&'d str>,
+    pub name: Option<Text<'d>>,
     pub parent: Option<u32>,
 }
 
@@ -54,8 +82,8 @@ impl Origin {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Subprogram<'d> {
     pub offset: usize,
-    pub name: Option<&'d str>,
-    pub linkage_name: Option<&'d str>,
+    pub name: Option<Text<'d>>,
+    pub linkage_name: Option<Text<'d>>,
     pub scope: Option<u32>,
     pub code: Code,
     pub abstract_origin: Origin,
@@ -64,7 +92,7 @@ pub(crate) struct Subprogram<'d> {
     pub decl_line: u32,
     pub external: bool,
     pub declaration: bool,
-    /// DW_AT_inline says that it was inlined.
+    /// An abstract instance, which may have been inlined. gcc says of destructors that are that they are not.
     pub inlined: bool,
 }
 
@@ -106,12 +134,20 @@ impl<'d> UnitFunctions<'d> {
 /// Scans a unit. What was found before an error is kept.
 pub(crate) fn scan_unit<'d>(data: &DebugData<'d>, index: u32) -> UnitFunctions<'d> {
     let mut found = UnitFunctions::default();
+    scan_unit_into(data, index, &mut found);
+    found
+}
+
+/// The same, in place of what is in `found`, whose memory is used again.
+pub(crate) fn scan_unit_into<'d>(data: &DebugData<'d>, index: u32, found: &mut UnitFunctions<'d>) {
+    found.subprograms.clear();
+    found.inlined.clear();
+    found.scopes.clear();
     if let (Ok(unit), Ok(slot)) = (data.unit(index), data.slot(index)) {
         let scanner = Scanner { data, index, dwarf: data.dwarf_of(slot), unit, open: Vec::new() };
         // An error ends the scan of this unit only; the rest of the module can still be used.
-        let _ = scanner.run(&mut found);
+        let _ = scanner.run(found);
     }
-    found
 }
 
 struct Scanner<'m, 'd> {
@@ -184,12 +220,12 @@ impl<'m, 'd> Scanner<'m, 'd> {
         &self,
         raw: &mut gimli::EntriesRaw<'_, Slice<'d>>,
         abbreviation: &gimli::Abbreviation,
-    ) -> Result<Option<&'d str>, gimli::Error> {
+    ) -> Result<Option<Text<'d>>, gimli::Error> {
         let mut name = None;
         for &spec in abbreviation.attributes() {
             let attribute = raw.read_attribute(spec)?;
             if spec.name() == gimli::DW_AT_name {
-                name = string_value(self.dwarf, self.unit, attribute.value());
+                name = Text::new(self.dwarf, self.unit, attribute.value());
             }
         }
         Ok(name)
@@ -220,9 +256,9 @@ impl<'m, 'd> Scanner<'m, 'd> {
             let attribute = raw.read_attribute_inline(spec)?;
             let value = attribute.value();
             match spec.name() {
-                gimli::DW_AT_name => subprogram.name = string_value(self.dwarf, self.unit, value),
+                gimli::DW_AT_name => subprogram.name = Text::new(self.dwarf, self.unit, value),
                 gimli::DW_AT_linkage_name | gimli::DW_AT_MIPS_linkage_name => {
-                    subprogram.linkage_name = string_value(self.dwarf, self.unit, value);
+                    subprogram.linkage_name = Text::new(self.dwarf, self.unit, value);
                 }
                 gimli::DW_AT_abstract_origin => subprogram.abstract_origin = self.origin(value),
                 gimli::DW_AT_specification => subprogram.specification = self.origin(value),
@@ -236,10 +272,7 @@ impl<'m, 'd> Scanner<'m, 'd> {
                 gimli::DW_AT_external => subprogram.external = value == AttributeValue::Flag(true),
                 gimli::DW_AT_declaration => subprogram.declaration = value == AttributeValue::Flag(true),
                 gimli::DW_AT_inline => {
-                    subprogram.inlined = matches!(
-                        value,
-                        AttributeValue::Inline(gimli::DW_INL_inlined | gimli::DW_INL_declared_inlined)
-                    );
+                    subprogram.inlined = value != AttributeValue::Inline(gimli::DW_INL_not_inlined);
                 }
                 name => self.note_code(&mut code, name, value),
             }
@@ -339,6 +372,7 @@ fn look_for_function(data: &DebugData<'_>, index: u32, name: &[u8]) -> Result<bo
     let slot = data.slot(index)?;
     let dwarf = data.dwarf_of(slot);
     let broken = |e| data.broken(index, e);
+    let is = |value| Text::new(dwarf, unit, value).is_some_and(|text| text.is(name));
     let root = unit.header.root_offset();
     let mut raw = unit.entries_raw(Some(root)).map_err(broken)?;
     match raw.read_abbreviation().map_err(broken)? {
@@ -359,7 +393,7 @@ fn look_for_function(data: &DebugData<'_>, index: u32, name: &[u8]) -> Result<bo
                         sibling = Some(offset);
                     }
                 }
-                gimli::DW_AT_name if is_function && has_text(dwarf, unit, attribute.value(), name) => {
+                gimli::DW_AT_name if is_function && is(attribute.value()) => {
                     return Ok(true);
                 }
                 // The name is in a class, or in another unit (link-time optimisation).
@@ -394,15 +428,4 @@ fn look_for_function(data: &DebugData<'_>, index: u32, name: &[u8]) -> Result<bo
         }
     }
     Ok(false)
-}
-
-fn has_text<'d>(dwarf: &Dwarf<'d>, unit: &Unit<'d>, value: Value<'d>, text: &[u8]) -> bool {
-    // Comparing in place spares the search for the end of the string.
-    let section = match value {
-        AttributeValue::DebugStrRef(offset) => {
-            gimli::Section::reader(&dwarf.debug_str).slice().get(offset.0..)
-        }
-        _ => return string_value(dwarf, unit, value).is_some_and(|s| s.as_bytes() == text),
-    };
-    section.is_some_and(|s| s.starts_with(text) && s.get(text.len()) == Some(&0))
 }

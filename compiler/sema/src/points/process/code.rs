@@ -2,9 +2,9 @@
 
 use std::rc::Rc;
 
-use rstap_abi::address::{LinkAddr, TargetAddr};
+use rstap_abi::address::{FileOffset, LinkAddr, TargetAddr};
 use rstap_abi::context::flags;
-use rstap_debuginfo::{Function, Lines, Pattern, Statements};
+use rstap_debuginfo::{Function, Lines, Listed, Pattern, Statements};
 use rstap_program::{CodeKind, Point, ProcessFilter};
 use rstap_syntax::diagnostic::Diagnostic;
 use rstap_syntax::source::Span;
@@ -68,6 +68,13 @@ impl<'d> Search<'_, 'd> {
                     let warning = "for probing a particular line, use a .statement() probe, not .function()";
                     warnings.push(Diagnostic::warning(warning).at(self.span, "the line is ignored"));
                 }
+                if self.purpose == Purpose::List {
+                    let listed = self.listed(&pattern, kind);
+                    // Why there are none is found out below.
+                    if !listed.is_empty() {
+                        return Ok(listed);
+                    }
+                }
                 (module.functions(&pattern).map_err(|error| self.broken(&error))?, pattern)
             }
         };
@@ -80,6 +87,35 @@ impl<'d> Search<'_, 'd> {
         }
         self.warn_of_inlined_returns(&functions, kind, warnings);
         Ok(points)
+    }
+
+    /// Functions as `-l` shows them: the place of a point is any, only its text counts.
+    fn listed(&self, pattern: &Pattern, kind: FunctionKind) -> Vec<DerivedPoint<'d>> {
+        let module = self.modules.number(&self.binary);
+        let functions = self.binary.module().list_functions(pattern).into_iter();
+        let functions = functions.filter(|function| match kind {
+            FunctionKind::Any => true,
+            FunctionKind::Call | FunctionKind::Return(_) => function.has.code,
+            FunctionKind::Exported => function.has.external,
+            FunctionKind::Inline => function.has.inlined,
+        });
+        let point = |function: Listed<'d>| {
+            let place = place_text(&function.name, function.decl_file.as_deref(), function.decl_line);
+            DerivedPoint {
+                point: Point::Code {
+                    process: self.filter.clone(),
+                    module,
+                    at: FileOffset(0),
+                    kind: CodeKind::Hit,
+                },
+                pp: String::new(),
+                pn: [&self.pn, &*function_text(&place, kind)].concat(),
+                function: String::new(),
+                flags: 0,
+                scope: None,
+            }
+        };
+        functions.map(point).collect()
     }
 
     fn warn_of_inlined_returns(
@@ -118,10 +154,7 @@ impl<'d> Search<'_, 'd> {
         if itself.is_none() && inlines.is_empty() {
             return;
         }
-        let text = function_text(function, kind);
-        if self.purpose == Purpose::List && self.is_listed(points, &text) {
-            return;
-        }
+        let text = function_text(&function_place(function), kind);
         if let Some(at) = itself {
             let returns = matches!(kind, FunctionKind::Return(_));
             let frame = if returns { self.return_frame(function, at) } else { inside(function, at) };
@@ -130,9 +163,6 @@ impl<'d> Search<'_, 'd> {
             points.extend(self.derive(&spot));
         }
         for inline in inlines {
-            if self.purpose == Purpose::List && self.is_listed(points, &text) {
-                return;
-            }
             let frame = Frame::Inside { die: Some(inline.die), entry: None, at: inline.entry };
             let spot = Spot {
                 at: inline.entry,
@@ -144,11 +174,6 @@ impl<'d> Search<'_, 'd> {
             };
             points.extend(self.derive(&spot));
         }
-    }
-
-    /// Whether the last point has this text: instances of one function or template come one after the other.
-    fn is_listed(&self, points: &[DerivedPoint<'d>], text: &str) -> bool {
-        points.last().is_some_and(|last| last.pn.strip_prefix(&self.pn) == Some(text))
     }
 
     fn return_frame(&self, function: &Function<'d>, entry: LinkAddr) -> Frame {
@@ -319,7 +344,7 @@ fn inside(function: &Function<'_>, at: LinkAddr) -> Frame {
     Frame::Inside { die: function.die, entry: function.entry, at }
 }
 
-fn function_text(function: &Function<'_>, kind: FunctionKind) -> String {
+fn function_text(place: &str, kind: FunctionKind) -> String {
     let suffix = match kind {
         FunctionKind::Any => "",
         FunctionKind::Call => ".call",
@@ -327,17 +352,21 @@ fn function_text(function: &Function<'_>, kind: FunctionKind) -> String {
         FunctionKind::Exported => ".exported",
         FunctionKind::Return(None) => ".return",
         FunctionKind::Return(Some(number)) => {
-            return format!(".function(\"{}\").return.maxactive({number})", function_place(function));
+            return format!(".function(\"{place}\").return.maxactive({number})");
         }
     };
-    format!(".function(\"{}\"){suffix}", function_place(function))
+    [".function(\"", place, "\")", suffix].concat()
+}
+
+fn function_place(function: &Function<'_>) -> String {
+    place_text(&function.name, function.decl_file.as_deref(), function.decl_line)
 }
 
 /// `NAME@FILE:LINE`, or the name alone where the file is not known.
-fn function_place(function: &Function<'_>) -> String {
-    match &function.decl_file {
-        Some(file) => format!("{}@{file}:{}", function.name, function.decl_line),
-        None => function.name.to_string(),
+fn place_text(name: &str, file: Option<&str>, line: u32) -> String {
+    match file {
+        Some(file) => format!("{name}@{file}:{line}"),
+        None => name.to_owned(),
     }
 }
 
