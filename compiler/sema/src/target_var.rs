@@ -50,6 +50,22 @@ pub struct Request<'a> {
     pub span: Span,
 }
 
+impl<'a> Request<'a> {
+    /// A request whose answer matters only in whether there is one.
+    fn of_any(target: &'a ast::Target, usage: Use) -> Request<'a> {
+        let indexes = target.access.iter().filter(|step| matches!(step.kind, ast::AccessKind::Index(_)));
+        Request {
+            target,
+            base: Some(build::number(0)),
+            indexes: indexes.map(|_| build::number(0)).collect(),
+            usage,
+            bias: Some(build::number(0)),
+            site: ir::SiteId(0),
+            span: Span::default(),
+        }
+    }
+}
+
 /// What a derived probe knows of its place.
 pub trait Scope {
     /// The IR of the expression: a long, or a string for `$x$` and `$$vars`. In a return probe the scope answers
@@ -70,6 +86,11 @@ pub trait Scope {
 
     /// Whether [`Scope::resolve`] would find it, for `@defined`.
     fn is_defined(&self, target: &ast::Target) -> bool;
+
+    /// Whether [`Scope::resolve`] would find its address, for `@defined(&…)`.
+    fn has_address(&self, target: &ast::Target) -> bool {
+        self.resolve(Request::of_any(target, Use::Address)).is_ok()
+    }
 
     /// The variables it knows, as `-L` shows them: name without `$`, type as in C.
     fn variables(&self) -> Vec<(String, String)>;

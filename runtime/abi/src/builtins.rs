@@ -160,6 +160,10 @@ macro_rules! for_each_builtin {
             user_string(Long, Long) -> Str, true;
             /// (address, bytes): raw, NULs and all.
             user_buffer(Long, Long) -> Str, true;
+            /// (address, most bytes): the string in quotes, escaped; the address where it cannot be read.
+            user_string_quoted(Long, Long) -> Str, false;
+            /// (address, bytes): whether all of them can be read.
+            user_readable(Long, Long) -> Long, false;
             /// (address, text): with its NUL.
             write_string(Long, Str) -> Void, true;
             /// Sets a register of the thread at the probe, by DWARF number (target variable in a register, -g).

@@ -95,25 +95,92 @@ pub fn token<'s>(rest: &'s [u8], delimiters: &[u8]) -> (&'s [u8], usize) {
 /// `text_strn(s, max, quoted)`: unprintable bytes escaped as in C. At most `max` bytes of output (0 or less: as many
 /// as a string can have); if quoted, what is cut off shows as `"..."...`.
 pub fn text_strn(s: &[u8], max: i64, quoted: bool, out: &mut Text<'_>) {
-    let room = out.room();
-    let max = usize::try_from(max).ok().filter(|&max| max > 0).map_or(room, |max| max.min(room));
-    if !quoted {
-        put_escaped(s, max, out);
-        return;
-    }
-    let content = max.max(5).saturating_sub(2);
-    out.put(b"\"");
-    if escaped_len(s) <= content {
-        put_escaped(s, content, out);
-        out.put(b"\"");
+    if quoted {
+        let mut text = Quoted::new(out, max);
+        text.put(s);
+        text.finish();
     } else {
-        put_escaped(s, content.saturating_sub(3), out);
-        out.put(b"\"...");
+        let max = limit(max, out);
+        put_escaped(s, max, out);
     }
 }
 
-fn escaped_len(s: &[u8]) -> usize {
-    s.iter().map(|&byte| Escaped::new(byte).as_bytes().len()).fold(0, usize::saturating_add)
+fn limit(max: i64, out: &Text<'_>) -> usize {
+    let room = out.room();
+    usize::try_from(max).ok().filter(|&max| max > 0).map_or(room, |max| max.min(room))
+}
+
+/// A text being put in quotes, escaped. When it turns out too long it is cut back to make room for the dots.
+pub(crate) struct Quoted<'o, 'b> {
+    out: &'o mut Text<'b>,
+    /// Bytes that may stand between the quotes, those that may if dots follow, and those that do.
+    content: usize,
+    content_before_dots: usize,
+    used: usize,
+    /// Where to cut.
+    cut_at: usize,
+    is_cut: bool,
+    /// Not even `""...` fits.
+    is_tiny: bool,
+    after_nul: bool,
+}
+
+impl<'o, 'b> Quoted<'o, 'b> {
+    /// In at most `max` bytes, dots aside; 0 or less: as many as a string can have.
+    pub fn new(out: &'o mut Text<'b>, max: i64) -> Self {
+        let max = limit(max, out);
+        let content = max.max(5).saturating_sub(2);
+        out.put(b"\"");
+        let content_before_dots = content.saturating_sub(3);
+        let (cut_at, is_tiny) = (out.len(), max < 3);
+        Quoted {
+            out,
+            content,
+            content_before_dots,
+            used: 0,
+            cut_at,
+            is_cut: false,
+            is_tiny,
+            after_nul: false,
+        }
+    }
+
+    /// Appends; whether there is room for more.
+    pub fn put(&mut self, bytes: &[u8]) -> bool {
+        bytes.iter().all(|&byte| self.put_byte(byte))
+    }
+
+    fn put_byte(&mut self, byte: u8) -> bool {
+        // A digit after `\0` would belong to it.
+        let in_octal = self.after_nul && byte.is_ascii_digit();
+        let escaped = match byte {
+            0 => Escaped::pair(b'0'),
+            _ if in_octal => Escaped::octal(byte),
+            _ => Escaped::new(byte),
+        };
+        self.after_nul = byte == 0;
+        self.used = self.used.saturating_add(escaped.as_bytes().len());
+        self.is_cut |= self.used > self.content;
+        if !self.is_cut {
+            self.out.put(escaped.as_bytes());
+        }
+        if self.used <= self.content_before_dots {
+            self.cut_at = self.out.len();
+        }
+        !self.is_cut
+    }
+
+    /// Ends the text.
+    pub fn finish(self) {
+        if self.is_cut {
+            self.out.truncate(self.cut_at);
+        }
+        self.out.put(match (self.is_cut, self.is_tiny) {
+            (false, _) => b"\"",
+            (true, false) => b"\"...",
+            (true, true) => b"...",
+        });
+    }
 }
 
 fn put_escaped(s: &[u8], max: usize, out: &mut Text<'_>) {
@@ -159,12 +226,14 @@ impl Escaped {
             12 => Escaped::pair(b'f'),
             13 => Escaped::pair(b'r'),
             b'\\' => Escaped::pair(b'\\'),
-            0..=31 | 127.. => {
-                let digit = |shift: u32| b'0' | (byte >> shift & 7);
-                Escaped { bytes: [b'\\', digit(6), digit(3), digit(0)], len: 4 }
-            }
+            0..=31 | 127.. => Escaped::octal(byte),
             _ => return None,
         })
+    }
+
+    fn octal(byte: u8) -> Escaped {
+        let digit = |shift: u32| b'0' | (byte >> shift & 7);
+        Escaped { bytes: [b'\\', digit(6), digit(3), digit(0)], len: 4 }
     }
 
     fn pair(letter: u8) -> Escaped {

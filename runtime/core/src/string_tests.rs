@@ -126,6 +126,8 @@ fn text_strn_escapes_and_cuts() {
     assert_eq!(strn("abc", 99, false), "abc");
     assert_eq!(strn("a\nb", 3, true), "\"\"...");
     assert_eq!(strn("abc", -1, true), "\"abc\"");
+    assert_eq!(strn("fine", 2, true), "\"...");
+    assert_eq!(strn("a\0\0b\x001", 0, true), r#""a\0\0b\0\061""#);
     assert_eq!(strn("a\tb\n\"q\" \\ \u{1}\u{1b}\u{7f}", 0, false), r#"a\tb\n\"q\" \\ \001\033\177"#);
 }
 

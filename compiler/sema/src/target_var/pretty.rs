@@ -7,11 +7,12 @@ use rstap_debuginfo::{Encoding, Member, RecordKind, Type, TypeId, VariableKind};
 use rstap_syntax::ast::TargetBase;
 use rstap_syntax::diagnostic::Diagnostic;
 
-use super::build::{call_string, compare, number, select, string, text};
+use super::build::{call, call_string, number, select, string, text};
+use super::location::Spot;
 use super::scope::CodeScope;
 use super::value::Value;
 use super::{Request, messages};
-use crate::ir::{CompareOp, Directive, Expr, ExprKind, Format, SiteId};
+use crate::ir::{Directive, Expr, ExprKind, Format, SiteId};
 
 /// Bytes of a string that are looked at, if nothing says where it ends.
 const STRING_BYTES: i64 = 4096;
@@ -19,11 +20,12 @@ const STRING_BYTES: i64 = 4096;
 /// Records nested deeper than this are shown as `{...}`.
 const MAX_DEPTH: u32 = 8;
 
-/// The text of a value, in the deep form for `$$`.
-pub fn value(value: &Value<'_>, deep: bool) -> Expr {
+/// The text of a value, in the deep form for `$$`. What was reached through pointers may be at no good address.
+pub fn value(value: &Value<'_>, deep: bool, through_pointers: bool) -> Expr {
     let mut out = Text::default();
-    Printer { deep, site: value.site }.top(value, &mut out);
-    out.finish(value.site)
+    let printer = Printer { deep, site: value.site };
+    printer.top(value, &mut out);
+    if through_pointers { printer.unless_unreadable(value, out) } else { out.finish(value.site) }
 }
 
 /// The text of `$$vars` and its like; `None` if the expression is none of these.
@@ -149,13 +151,24 @@ impl Printer {
                 Ok(record) => {
                     let mut inside = Text::default();
                     self.inner(&record, 0, true, &mut inside);
-                    let there = compare(CompareOp::Ne, pointer, number(0));
-                    let shown = select(there, inside.finish(self.site), text("ERROR"));
-                    out.convert(conversion::STRING, 0, shown);
+                    out.convert(conversion::STRING, 0, self.unless_unreadable(&record, inside));
                 }
                 Err(_) => out.hex(pointer),
             },
             _ => out.hex(pointer),
+        }
+    }
+
+    /// The text, or `ERROR` where the value's memory cannot be read.
+    fn unless_unreadable(self, value: &Value<'_>, shown: Text) -> Expr {
+        let shown = shown.finish(self.site);
+        match (&value.spot, value.address()) {
+            (Spot::Memory(_), Ok(address)) => {
+                let size = value.binary.module().size_of(value.ty).unwrap_or(1);
+                let args = vec![address, number(i64::try_from(size).unwrap_or(i64::MAX))];
+                select(call(Builtin::user_readable, args, self.site), shown, text("ERROR"))
+            }
+            _ => shown,
         }
     }
 
@@ -242,7 +255,7 @@ impl Printer {
         if is_character(array, element) && counts.len() == 1 {
             let size = counts.first().copied().flatten().and_then(|count| i64::try_from(count).ok());
             return match array.address() {
-                Ok(address) => self.quoted_array(address, size.unwrap_or(STRING_BYTES), out),
+                Ok(address) => self.quoted(address, size.unwrap_or(STRING_BYTES), out),
                 Err(_) => out.literal("?"),
             };
         }
@@ -257,19 +270,10 @@ impl Printer {
         out.literal(", ...]");
     }
 
-    /// The string at an address, in quotes; `0x0` at none.
+    /// The string at an address, in quotes; the address if there is none.
     fn quoted(self, address: Expr, bytes: i64, out: &mut Text) {
-        let there = compare(CompareOp::Ne, address.clone(), number(0));
-        out.convert(conversion::STRING, 0, select(there, self.quoted_text(address, bytes), text("0x0")));
-    }
-
-    fn quoted_array(self, address: Expr, bytes: i64, out: &mut Text) {
-        out.convert(conversion::STRING, 0, self.quoted_text(address, bytes));
-    }
-
-    fn quoted_text(self, address: Expr, bytes: i64) -> Expr {
-        let read = call_string(Builtin::user_string, vec![address, number(bytes)], self.site);
-        call_string(Builtin::string_quoted, vec![read], self.site)
+        let args = vec![address, number(bytes)];
+        out.convert(conversion::STRING, 0, call_string(Builtin::user_string_quoted, args, self.site));
     }
 }
 

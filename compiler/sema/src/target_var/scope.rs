@@ -114,8 +114,8 @@ impl<'d> CodeScope<'d> {
         self.frame.die().is_some()
     }
 
-    /// Parameters and locals as `$$vars` and -L order them: those of inner blocks, parameters, other locals. Of
-    /// variables of one name the innermost counts.
+    /// Parameters and locals as `$$vars` and -L order them: those of inner blocks first, in a block as the debug
+    /// information has them. Of variables of one name the innermost counts.
     pub fn locals(&self) -> &[Variable<'d>] {
         self.variables.get_or_init(|| {
             let Some(die) = self.frame.die() else { return Vec::new() };
@@ -123,12 +123,7 @@ impl<'d> CodeScope<'d> {
             let mut all = self.binary.module().scope(die, self.visible_at()).unwrap_or_default();
             let mut seen = std::collections::HashSet::new();
             all.retain(|variable| seen.insert(variable.name));
-            let order =
-                |variable: &Variable<'_>| (variable.depth == 0, variable.kind != VariableKind::Parameter);
-            all.sort_by_key(|variable| match order(variable) {
-                (true, local) => (1, u32::from(local)),
-                (false, _) => (0, u32::MAX - variable.depth),
-            });
+            all.sort_by_key(|variable| u32::MAX - variable.depth);
             all
         })
     }
@@ -323,6 +318,8 @@ impl<'d> CodeScope<'d> {
         let mut value = base;
         let mut indexes = request.indexes.iter();
         let mut steps = request.target.access.as_slice();
+        let first_step = steps.as_ptr();
+        let is_cast = matches!(request.target.base, TargetBase::Cast(..));
         while let Some((step, rest)) = steps.split_first() {
             let failed =
                 |error| messages::cannot_access(self, request.target, error, step.span, request.span);
@@ -338,7 +335,9 @@ impl<'d> CodeScope<'d> {
                         flat = add(multiply(flat, *count, request.site), next, request.site);
                     }
                     steps = rest.get(more.len()..).unwrap_or_default();
-                    value.element(flat).map_err(failed)?
+                    let is_row = is_cast && std::ptr::eq(step, first_step) && !value.is_indexable();
+                    let element = if is_row { value.in_row(flat) } else { value.element(flat) };
+                    element.map_err(failed)?
                 }
             };
         }
@@ -393,7 +392,9 @@ impl Scope for CodeScope<'_> {
         let value = self.follow(base, &request)?;
         let failed = |error| messages::cannot_use(self, request.target, error, request.span);
         if request.target.pretty > 0 {
-            return Ok(pretty::value(&value, request.target.pretty > 1));
+            let plain = matches!(request.target.base, TargetBase::Variable(_) | TargetBase::Var(..));
+            let through_pointers = !plain || !request.target.access.is_empty();
+            return Ok(pretty::value(&value, request.target.pretty > 1, through_pointers));
         }
         match request.usage {
             Use::Read => value.read(),
@@ -429,17 +430,7 @@ impl Scope for CodeScope<'_> {
         {
             return false;
         }
-        let indexes = target.access.iter().filter(|step| matches!(step.kind, AccessKind::Index(_)));
-        self.resolve(Request {
-            target,
-            base: Some(number(0)),
-            indexes: indexes.map(|_| number(0)).collect(),
-            usage: Use::Read,
-            bias: Some(number(0)),
-            site: SiteId(0),
-            span: Span::default(),
-        })
-        .is_ok()
+        self.resolve(Request::of_any(target, Use::Read)).is_ok()
     }
 
     fn variables(&self) -> Vec<(String, String)> {

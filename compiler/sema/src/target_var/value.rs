@@ -133,28 +133,46 @@ impl<'d> Value<'d> {
     /// `[index]`: of an array, or of what a pointer points to.
     pub fn element(self, index: Expr) -> Result<Value<'d>> {
         let value = self.referred()?;
-        let site = value.site;
+        let whole = value.ty;
         let (element, base) = match value.resolved()?.1 {
             // The first index of an array with more dimensions is a flat one, as in SystemTap.
-            Type::Array { element, .. } => (element, value.clone()),
-            Type::Pointer { to, .. } => (to, value.clone().pointee(to)?),
+            Type::Array { element, .. } => (element, value),
+            Type::Pointer { to, .. } => (to, value.pointee(to)?),
             _ => {
                 return Err(ValueError::Type(format!("invalid access '[…]' vs. {}", value.type_name())));
             }
         };
-        let Some(size) = value.module().size_of(element).filter(|&size| size > 0) else {
-            return Err(ValueError::Type(format!("invalid access '[…]' vs '{}'", value.type_name())));
+        base.nth(element, index, whole)
+    }
+
+    /// Whether it has elements.
+    pub fn is_indexable(&self) -> bool {
+        matches!(self.resolved(), Ok((_, Type::Array { .. } | Type::Pointer { .. })))
+    }
+
+    /// The value as the first of a row of its type: the one with this index. What `@cast(p, "int")[1]` means.
+    pub fn in_row(self, index: Expr) -> Result<Value<'d>> {
+        let element = self.ty;
+        self.nth(element, index, element)
+    }
+
+    /// The value of type `element` that is so many of them further on in something of type `whole`.
+    fn nth(self, element: TypeId, index: Expr, whole: TypeId) -> Result<Value<'d>> {
+        let site = self.site;
+        let Some(size) = self.module().size_of(element).filter(|&size| size > 0) else {
+            let name = self.module().type_name(whole);
+            return Err(ValueError::Type(format!("invalid access '[…]' vs '{name}'")));
         };
         let step = i64::try_from(size).unwrap_or(i64::MAX);
-        match (&base.spot, super::build::constant(&index)) {
+        match (&self.spot, super::build::constant(&index)) {
             (Spot::Memory(address), _) => {
-                let start = add(address.clone(), number((base.from / 8).cast_signed()), site);
+                let start = add(address.clone(), number((self.from / 8).cast_signed()), site);
                 let address = add(start, multiply(index, step, site), site);
-                Ok(Value { spot: Spot::Memory(address), from: 0, field: None, ty: element, ..base })
+                Ok(Value { spot: Spot::Memory(address), from: 0, field: None, ty: element, ..self })
             }
             (_, Some(index @ 0..)) => {
-                let from = base.from + index.cast_unsigned().saturating_mul(size).saturating_mul(8);
-                Ok(Value { from, field: None, ty: element, ..base })
+                let from = self.from + index.cast_unsigned().saturating_mul(size).saturating_mul(8);
+                Ok(Value { from, field: None, ty: element, ..self })
             }
             _ => {
                 let reason = "it is not in memory, so its elements can be reached by a constant index only";

@@ -5,10 +5,16 @@ use rstap_abi::fault::Fault;
 
 use crate::call::Call;
 use crate::env::Env;
+use crate::string::Quoted;
 use crate::text::{Text, until_nul};
 
 /// Bytes read at once: a string may end just before memory that cannot be read, so no read crosses a multiple of it.
 const CHUNK: u64 = 64;
+
+/// Memory is readable or not by pages (x86-64).
+const PAGE: u64 = 4096;
+/// Of larger things only the start is looked at.
+const MOST_PAGES: usize = 64;
 
 impl<E: Env> Call<'_, E> {
     fn read_number(&self, address: u64, size: i64) -> Option<u64> {
@@ -47,37 +53,82 @@ impl<E: Env> Call<'_, E> {
     }
 
     pub fn user_string(&mut self, address: i64, most: i64, out: &mut Text<'_>) {
-        self.read_text(address as u64, most, true, out);
+        self.read_string(address as u64, most, out);
     }
 
     pub fn user_buffer(&mut self, address: i64, len: i64, out: &mut Text<'_>) {
-        self.read_text(address as u64, len, false, out);
+        self.read_buffer(address as u64, len, out);
     }
 
-    fn read_text(&mut self, address: u64, most: i64, to_nul: bool, out: &mut Text<'_>) {
-        let most = u64::try_from(most).unwrap_or(0).min(out.room() as u64);
+    /// The byte after the last is looked at too: only memory that cannot be read or a NUL ends a string.
+    fn read_string(&mut self, address: u64, most: i64, out: &mut Text<'_>) {
+        let most = usize::try_from(most).unwrap_or(0).min(out.room());
+        let beyond = if most == 0 { 0 } else { most.saturating_add(1) };
+        let all_read = self.read_chunks(address, beyond as i64, |chunk| {
+            let text = until_nul(chunk);
+            out.put(text.get(..most.saturating_sub(out.len())).unwrap_or(text));
+            text.len() == chunk.len()
+        });
+        if !all_read {
+            self.copy_fault(address, out);
+        }
+    }
+
+    fn read_buffer(&mut self, address: u64, len: i64, out: &mut Text<'_>) {
+        let len = len.min(i64::try_from(out.room()).unwrap_or(i64::MAX));
+        if !self.read_chunks(address, len, |chunk| out.put(chunk)) {
+            self.copy_fault(address, out);
+        }
+    }
+
+    pub fn user_string_quoted(&mut self, address: i64, most: i64, out: &mut Text<'_>) {
+        let mut quoted = Quoted::new(out, 0);
+        let all_read = self.read_chunks(address as u64, most, |chunk| {
+            let text = until_nul(chunk);
+            quoted.put(text) && text.len() == chunk.len()
+        });
+        quoted.finish();
+        if !all_read {
+            out.truncate(0);
+            out.put_hex(address as u64);
+        }
+    }
+
+    /// Hands bytes to `take` for as long as it wants more; whether they could be read.
+    fn read_chunks(&self, address: u64, most: i64, mut take: impl FnMut(&[u8]) -> bool) -> bool {
+        let most = u64::try_from(most).unwrap_or(0);
         let mut done = 0u64;
         while done < most {
             let at = address.wrapping_add(done);
             let to_boundary = CHUNK.saturating_sub(at % CHUNK);
             let now = most.saturating_sub(done).min(to_boundary);
             let mut chunk = [0; CHUNK as usize];
-            let Some(chunk) = chunk.get_mut(..now as usize) else { return };
+            let Some(chunk) = chunk.get_mut(..now as usize) else { return false };
             if !self.env.read_target(self.context, at, chunk) {
-                out.truncate(0);
-                return self.copy_fault(address);
+                return false;
             }
-            let chunk: &[u8] = chunk;
-            let text = if to_nul { until_nul(chunk) } else { chunk };
-            out.put(text);
-            if text.len() < chunk.len() {
-                return;
+            if !take(chunk) {
+                return true;
             }
             done = done.saturating_add(now);
         }
+        true
     }
 
-    fn copy_fault(&mut self, address: u64) {
+    /// Looks at one byte of each page.
+    pub fn user_readable(&mut self, address: i64, size: i64) -> i64 {
+        let (first, size) = (address as u64, u64::try_from(size).unwrap_or(0));
+        let Some(last) = first.checked_add(size.saturating_sub(1)) else { return 0 };
+        let pages = (first / PAGE..=last / PAGE).take(MOST_PAGES);
+        let all = pages.map(|page| page.saturating_mul(PAGE).max(first)).all(|at| {
+            let mut byte = [0];
+            self.env.read_target(self.context, at, &mut byte)
+        });
+        i64::from(all)
+    }
+
+    fn copy_fault(&mut self, address: u64, out: &mut Text<'_>) {
+        out.truncate(0);
         self.fail_saying(Fault::BadArgument, |message| {
             message.put(b"user string copy fault -14 at ");
             message.put_hex(address);

@@ -110,7 +110,30 @@ fn strings_are_read_up_to_the_nul_and_not_beyond() {
         assert_eq!(caller.take_fault().as_deref(), Some(words));
         assert_eq!(caller.text(|call, out| call.user_string(MEMORY as i64 + 80, 511, out)), "");
         assert!(caller.take_fault().is_some(), "there is no NUL before the end of memory");
+        assert_eq!(caller.text(|call, out| call.user_string(MEMORY as i64 + 120, 7, out)), "a".repeat(7));
+        assert_eq!(caller.text(|call, out| call.user_string(MEMORY as i64 + 120, 8, out)), "");
+        assert!(caller.take_fault().is_some(), "whether the string goes on cannot be known");
+        assert_eq!(caller.text(|call, out| call.user_buffer(MEMORY as i64 + 120, 8, out)), "a".repeat(8));
         assert_eq!(caller.text(|call, out| call.user_buffer(MEMORY as i64 + 69, 3, out)), "a\0a");
+    });
+}
+
+#[test]
+fn quoted_strings_never_fault() {
+    let mut memory = vec_of(b'a', 128);
+    memory[3..5].copy_from_slice(b"\n\0");
+    let world = World { memory, ..World::default() };
+    on_bench(&world, |_, caller| {
+        let mut quoted =
+            |address: u64, most| caller.text(|call, out| call.user_string_quoted(address as i64, most, out));
+        assert_eq!(quoted(MEMORY, 511), r#""aaa\n""#);
+        assert_eq!(quoted(MEMORY, 2), r#""aa""#);
+        assert_eq!(quoted(0, 511), "0x0");
+        assert_eq!(quoted(MEMORY + 120, 511), std::format!("{:#x}", MEMORY + 120), "memory ends before it");
+        assert_eq!(caller.call().user_readable(MEMORY as i64, 128), 1);
+        assert_eq!(caller.call().user_readable(0, 0), 0);
+        assert_eq!(caller.call().user_readable(-1, 9), 0);
+        assert_eq!(caller.take_fault(), None);
     });
 }
 

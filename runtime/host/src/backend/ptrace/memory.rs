@@ -29,15 +29,17 @@ impl Memory {
         Ok(Memory { pid, file, lines: RefCell::default() })
     }
 
-    /// Copies bytes as they are, breakpoints and all; how many could be read.
+    /// Copies bytes as they are, breakpoints and all, whatever the target may do with them; how many could be read.
     pub fn read_raw(&self, address: u64, into: &mut [u8]) -> usize {
+        if self.read_permitted(address, into) { into.len() } else { self.read_by_file(address, into) }
+    }
+
+    /// Copies bytes that the target itself could read: a page without permission faults for handlers as for it.
+    fn read_permitted(&self, address: u64, into: &mut [u8]) -> bool {
         let len = into.len();
         let remote = RemoteIoVec { base: address as usize, len };
-        match process_vm_readv(Pid::from_raw(self.pid), &mut [IoSliceMut::new(into)], &[remote]) {
-            Ok(count) if count == len => count,
-            // Pages without read permission, and what lies before an unreadable page.
-            _ => self.read_by_file(address, into),
-        }
+        let read = process_vm_readv(Pid::from_raw(self.pid), &mut [IoSliceMut::new(into)], &[remote]);
+        read.is_ok_and(|count| count == len)
     }
 
     fn read_by_file(&self, address: u64, into: &mut [u8]) -> usize {
@@ -71,7 +73,7 @@ impl Memory {
         self.lines.get_mut().clear();
     }
 
-    /// Copies bytes, keeping what was read for the next call; `false` when not all can be read.
+    /// Copies bytes that the target could read, keeping what was read for the next call; `false` when not all can be.
     pub fn read_kept(&self, address: u64, into: &mut [u8]) -> bool {
         let mut done = 0;
         while done < into.len() {
@@ -80,7 +82,7 @@ impl Memory {
             let offset = (at - start) as usize;
             let len = (into.len() - done).min(LINE as usize - offset);
             let part = &mut into[done..done + len];
-            if !self.copy_line(start, offset, part) && self.read_raw(at, part) != len {
+            if !self.copy_line(start, offset, part) && !self.read_permitted(at, part) {
                 return false;
             }
             done += len;
@@ -95,7 +97,7 @@ impl Memory {
             return true;
         }
         let mut line = Box::new([0; LINE as usize]);
-        if self.read_raw(start, &mut line[..]) != LINE as usize {
+        if !self.read_permitted(start, &mut line[..]) {
             return false;
         }
         into.copy_from_slice(&line[offset..offset + into.len()]);
