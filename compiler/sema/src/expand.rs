@@ -229,13 +229,9 @@ impl<'d> Expander<'_, '_, 'd> {
         }
         let families = session::NAMES.iter().copied().chain(["timer", "process", "user"]);
         let near = similar(name, families.chain(aliases));
-        let error =
-            Diagnostic::error(format!("probe point mismatch{near}")).at(first.span, "no such probe point");
-        if near.is_empty() {
-            error.note("there are begin, end, error, never, timer.…, process(\"PATH\").…, user(\"NAME\").process(\"PATH\").…, and aliases")
-        } else {
-            error
-        }
+        Diagnostic::error(format!("probe point mismatch{near}"))
+            .at(first.span, "no such probe point")
+            .note("there are begin, end, error, never, timer.…, process(\"PATH\").…, user(\"NAME\").process(\"PATH\").…, and aliases")
     }
 }
 

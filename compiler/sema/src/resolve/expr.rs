@@ -224,7 +224,8 @@ impl Resolver<'_, '_, '_> {
         let args = self.exprs(args);
         let declared = self.symbols.functions(name, self.unit.file);
         if declared.is_empty() {
-            let similar = similar(name, self.symbols.function_names());
+            let known = self.symbols.function_names();
+            let similar = similar(name, known.into_iter().chain(PRINT_FUNCTIONS.iter().copied()));
             return self.poison(&format!("unresolved function {name}{similar}"), token);
         }
         let fitting: Vec<usize> = declared
@@ -312,6 +313,20 @@ impl Resolver<'_, '_, '_> {
     }
 }
 
+/// Functions of the language itself.
+const PRINT_FUNCTIONS: &[&str] = &[
+    "print",
+    "println",
+    "printf",
+    "printd",
+    "printdln",
+    "sprint",
+    "sprintln",
+    "sprintf",
+    "sprintd",
+    "sprintdln",
+];
+
 /// A literal's text: strings end at a NUL.
 pub(super) fn up_to_nul(text: &[u8]) -> Vec<u8> {
     text.iter().copied().take_while(|&b| b != 0).collect()
@@ -320,10 +335,18 @@ pub(super) fn up_to_nul(text: &[u8]) -> Vec<u8> {
 /// The answer of `@defined(expr)` at a place: whether all target variables in it exist there.
 pub fn is_defined(expr: &ast::Expr, scope: Option<&(dyn Scope + '_)>) -> bool {
     let mut defined = true;
-    crate::ast_walk::each_expr(expr, &mut |e| {
-        if let ast::ExprKind::Target(target) = &e.kind {
-            defined &= scope.is_some_and(|scope| scope.is_defined(target));
+    // What stands after `&`: the walk comes to it next.
+    let mut addressed: Option<&ast::Expr> = None;
+    crate::ast_walk::each_expr(expr, &mut |e| match &e.kind {
+        ast::ExprKind::AddressOf(operand) => addressed = Some(operand),
+        ast::ExprKind::Target(target) => {
+            let by_address = addressed.take().is_some_and(|operand| std::ptr::eq(operand, e));
+            defined &= scope.is_some_and(|scope| match by_address {
+                true => scope.has_address(target),
+                false => scope.is_defined(target),
+            });
         }
+        _ => {}
     });
     defined
 }
