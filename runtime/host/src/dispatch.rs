@@ -85,14 +85,21 @@ impl<'w, 's> Worker<'w, 's> {
 
     /// Runs the handler of a begin, end or error probe, whatever the state of the session.
     pub fn run_always(&mut self, probe: ProbeId) {
-        let mut hit = handler::Hit::default();
+        let mut hit = self.own_hit();
         hit.always = true;
         self.finish(probe, hit, None);
     }
 
+    /// Of a probe that no thread of a target hits: it is in rstap's own.
+    fn own_hit<'v>(&self) -> handler::Hit<'v> {
+        let mut hit = handler::Hit::default();
+        (hit.pid, hit.tid) = (std::process::id(), self.owner);
+        hit
+    }
+
     /// Runs the handler of a timer probe. Whether the session is to end.
     pub fn run_timer(&mut self, probe: ProbeId) -> bool {
-        self.finish(probe, handler::Hit::default(), None);
+        self.finish(probe, self.own_hit(), None);
         self.wants_end()
     }
 

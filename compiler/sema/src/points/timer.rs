@@ -1,5 +1,6 @@
 //! `timer.UNIT(N)`, `.randomize(M)`, `timer.hz(N)`, `timer.jiffies(N)` and `timer.profile` (stap(1), TIMERS).
 
+use rstap_abi::context::flags;
 use rstap_program::Point;
 use rstap_syntax::ast::{Component, Literal, ProbePoint};
 use rstap_syntax::diagnostic::Diagnostic;
@@ -38,7 +39,7 @@ pub fn resolve<'d>(point: &ProbePoint) -> Resolved<'d> {
         pp: text.clone(),
         pn: text,
         function: String::new(),
-        flags: 0,
+        flags: flags::INTERRUPTIBLE,
         scope: None,
     }])
 }
