@@ -29,7 +29,7 @@ use crate::tapset::Tapset;
 use crate::target_var::Scope;
 use crate::types::{Types, infer};
 use crate::usage::{Usage, reachable};
-use crate::{ast_walk, autoprint, check, locks, optimize};
+use crate::{ast_walk, autoprint, check, locks, nesting, optimize};
 
 /// What pass 2 is told besides the script.
 #[derive(Clone, Debug, Default)]
@@ -435,6 +435,7 @@ impl<'d> Output<'d> {
             self.probes.push(entry);
         }
         locks::assign(&mut self.handlers, &functions);
+        let max_nesting = nesting::limit(&self.handlers, &functions, limits.max_nesting);
         Script {
             globals,
             functions,
@@ -442,7 +443,7 @@ impl<'d> Output<'d> {
             probes: self.probes,
             modules: process.modules(),
             sites: lowerer.sites,
-            limits,
+            limits: Limits { max_nesting, ..limits },
         }
     }
 }

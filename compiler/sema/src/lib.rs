@@ -24,6 +24,7 @@ mod locks;
 mod lower;
 pub mod modules;
 mod near;
+mod nesting;
 mod optimize;
 pub mod points;
 pub mod print;
