@@ -107,7 +107,7 @@ fn run(world: &World, text: &str) -> String {
             out += &render(&sources, &warnings, false);
         }
     }
-    for line in list(&listed, purpose == Purpose::ListVariables) {
+    for line in list(listed, purpose == Purpose::ListVariables) {
         let _ = writeln!(out, "{line}");
     }
     world::hide_toolchain(&out)
