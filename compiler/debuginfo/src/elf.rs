@@ -2,6 +2,7 @@
 //! Symbols are in `symbols`, compressed sections in `inflate`. Knows nothing of DWARF.
 
 mod inflate;
+mod relocations;
 mod symbols;
 
 use goblin::container::{Container, Ctx, Endian};
@@ -261,6 +262,25 @@ impl<'d> Elf<'d> {
         c_string(slice(self.bytes, table.0, size)?, offset)
     }
 
+    /// The notes of a section or segment, up to one that is cut off. Notes here are padded to 4 bytes; 8-byte ones hold
+    /// other properties.
+    pub fn notes(mut bytes: &'d [u8]) -> impl Iterator<Item = Note<'d>> {
+        std::iter::from_fn(move || {
+            let word = |at: usize| Some(u32::from_le_bytes(*bytes.get(at..)?.first_chunk()?));
+            let (name_len, description_len, kind) = (word(0)? as usize, word(4)? as usize, word(8)?);
+            let start = 12usize.checked_add(name_len)?.checked_next_multiple_of(4)?;
+            let end = start.checked_add(description_len)?;
+            let note = Note {
+                owner: bytes.get(12..12usize.checked_add(name_len)?)?,
+                kind,
+                description: bytes.get(start..end)?,
+            };
+            // The last one need not be padded.
+            bytes = bytes.get(end.checked_next_multiple_of(4)?..).unwrap_or_default();
+            Some(note)
+        })
+    }
+
     fn loaded(&self) -> impl Iterator<Item = &ProgramHeader> {
         self.segments.iter().filter(|s| s.p_type == program_header::PT_LOAD)
     }
@@ -305,6 +325,16 @@ impl<'d> Elf<'d> {
     }
 }
 
+/// A note.
+pub(crate) struct Note<'d> {
+    /// Who defines the type, with its NUL.
+    pub owner: &'d [u8],
+    /// The type.
+    pub kind: u32,
+    /// The contents.
+    pub description: &'d [u8],
+}
+
 fn check_ident(bytes: &[u8]) -> Result<(), ElfError> {
     if !bytes.starts_with(header::ELFMAG) {
         return Err(ElfError::NotElf);
@@ -339,23 +369,10 @@ fn check_type(header: &Header) -> Result<(), ElfError> {
     }
 }
 
-/// The description of the first note with this owner and type. Notes here are padded to 4 bytes; 8-byte ones hold
-/// other properties.
-fn find_note<'d>(mut notes: &'d [u8], owner: &[u8], note_type: u32) -> Option<&'d [u8]> {
-    let word = |bytes: &[u8], at: usize| {
-        bytes.get(at..at + 4)?.try_into().ok().map(|b| u32::from_le_bytes(b) as usize)
-    };
-    loop {
-        let (name_len, desc_len, found) = (word(notes, 0)?, word(notes, 4)?, word(notes, 8)?);
-        let desc_at = 12usize.checked_add(name_len)?.checked_next_multiple_of(4)?;
-        let desc_end = desc_at.checked_add(desc_len)?;
-        let name = notes.get(12..12usize.checked_add(name_len)?)?;
-        let desc = notes.get(desc_at..desc_end)?;
-        if found == note_type as usize && name == owner {
-            return Some(desc);
-        }
-        notes = notes.get(desc_end.checked_next_multiple_of(4)?..)?;
-    }
+/// The description of the first note with this owner and type.
+fn find_note<'d>(notes: &'d [u8], owner: &[u8], note_type: u32) -> Option<&'d [u8]> {
+    let mut notes = Elf::notes(notes);
+    notes.find(|note| note.kind == note_type && note.owner == owner).map(|note| note.description)
 }
 
 /// CRC-32 as .gnu_debuglink uses it (the one of zlib).

@@ -14,10 +14,13 @@ mod module;
 mod names;
 
 pub mod functions;
+pub mod labels;
 pub mod lines;
 pub mod location;
 pub mod pattern;
+pub mod plt;
 pub mod scope;
+pub mod sdt;
 pub mod types;
 
 pub use dwarf::{DieRef, DwarfError};
@@ -28,8 +31,10 @@ pub use location::{BinaryOp, Expr, LocationError, Piece, Place, UnaryOp};
 pub use module::Module;
 pub use names::demangle;
 pub use pattern::{Glob, Lines, Pattern, PatternError};
+pub use plt::PltEntry;
 pub use rstap_abi::address::{FileOffset, LinkAddr};
 pub use scope::{Variable, VariableKind};
+pub use sdt::Mark;
 pub use types::{
     BitField, Encoding, Enumerator, Member, Qualifier, RecordKind, Type, TypeId, Variant, Variants,
 };

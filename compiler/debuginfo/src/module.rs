@@ -9,11 +9,14 @@ use crate::elf::{
     AltLink, AttachError, DebugLink, Elf, ElfError, Kind, Symbol, Tls, crc32, read_symbols, symbol_containing,
 };
 use crate::functions::{self, Function, Functions, Listed, Range};
+use crate::labels::{self, Label};
 use crate::lines::{self, Line, Statements};
 use crate::location::{self, LocationError, Place};
 use crate::names::demangle;
 use crate::pattern::{Lines, Pattern};
+use crate::plt::{self, PltEntry};
 use crate::scope::{self, Variable};
+use crate::sdt::{self, Mark};
 use crate::types::{self, Member, NameIndex, Type, TypeId};
 
 /// An executable or shared object, with its separate debug file if that was attached. Answers are computed when
@@ -162,6 +165,16 @@ impl<'d> Module<'d> {
         symbol_containing(self.symbols(), address)
     }
 
+    /// The markers of <sys/sdt.h>, in the order of their notes.
+    pub fn marks(&self) -> Vec<Mark<'d>> {
+        sdt::read_marks(&self.elf, self.debug_elf.as_ref())
+    }
+
+    /// The stubs of the procedure linkage table, by rising address.
+    pub fn plt(&self) -> Vec<PltEntry<'d>> {
+        plt::read_plt(&self.elf)
+    }
+
     // ---- Functions ----
 
     /// Functions that match `pattern` (its lines are not looked at), in the order of the DWARF; after them those that
@@ -208,6 +221,11 @@ impl<'d> Module<'d> {
     /// The offset of an entry in its section, for messages.
     pub fn die_offset(&self, die: DieRef) -> usize {
         self.dwarf.slot(die.unit).map_or(0, |slot| slot.section_offset()) + die.offset
+    }
+
+    /// The labels of a function or inlined instance that have a place in its code.
+    pub fn labels(&self, die: DieRef) -> Result<Vec<Label<'d>>, DwarfError> {
+        labels::labels_of(&self.dwarf, die)
     }
 
     // ---- Lines ----

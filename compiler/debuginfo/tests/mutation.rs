@@ -33,6 +33,7 @@ fn ask_everything(bytes: &[u8]) {
     let _ = (module.build_id(), module.debug_link(), module.debug_alt_link(), module.interpreter());
     let _ = (module.needed(), module.soname(), module.runpath(), module.tls(), module.kind());
     let _ = module.symbol_at(module.entry());
+    let _ = (module.marks(), module.plt());
     for pattern in ["*", "add", "shop::*", "*@*.c:1-60"] {
         let pattern = Pattern::parse(pattern).unwrap();
         let _ = module.statements(&pattern);
@@ -43,6 +44,7 @@ fn ask_everything(bytes: &[u8]) {
             walk_type(&module, module.return_type(function), 4);
             let instances = function.die.into_iter().chain(function.inlines.iter().map(|i| i.die));
             for die in instances.take(5) {
+                let _ = module.labels(die);
                 let globals = module.unit_globals(die).unwrap_or_default();
                 for variable in module.scope(die, pc).unwrap_or_default().iter().chain(&globals).take(100) {
                     let _ = (module.place(variable, pc), module.available(variable));
@@ -127,6 +129,11 @@ fn damaged_dwarf_4_is_survived() {
 #[test]
 fn damaged_cxx_is_survived() {
     mutate("class.cc", &["-g", "-O2"], 400);
+}
+
+#[test]
+fn damaged_markers_are_survived() {
+    mutate("marks.c", &["-g", "-O2"], 400);
 }
 
 #[test]

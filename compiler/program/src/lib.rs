@@ -125,6 +125,18 @@ pub enum Point {
         /// When it fires.
         kind: CodeKind,
     },
+    /// A marker of <sys/sdt.h>, which is hit as an instruction of [`Point::Code`] is.
+    Mark {
+        /// Which processes.
+        process: ProcessFilter,
+        /// The file.
+        module: ModuleId,
+        /// The marker's nop.
+        at: FileOffset,
+        /// A 16-bit counter in the file's data that is one higher in each process where the probe is planted: programs
+        /// pass a marker by that nobody watches.
+        semaphore: Option<FileOffset>,
+    },
     /// An instruction at an address, whatever is mapped there.
     Address {
         /// Which processes.

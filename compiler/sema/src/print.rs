@@ -43,7 +43,7 @@ pub fn elaborated(script: &Script) -> String {
         }
         let handler = &script.handlers[probe.handler.0 as usize];
         let _ = write!(text, "{}", probe.pp);
-        if let Point::Code { at, .. } = &probe.point {
+        if let Point::Code { at, .. } | Point::Mark { at, .. } = &probe.point {
             let _ = write!(text, " /* file offset 0x{:x} */", at.0);
         }
         if probe.pn != probe.pp && probe.pn != handler.name {

@@ -4,6 +4,7 @@
 mod build;
 mod global;
 mod location;
+mod mark;
 mod messages;
 mod pretty;
 mod psabi;
@@ -11,6 +12,7 @@ mod scope;
 mod value;
 
 pub use global::GlobalScope;
+pub use mark::MarkScope;
 pub use scope::{CodeScope, Frame};
 
 use rstap_syntax::ast;

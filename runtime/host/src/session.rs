@@ -319,9 +319,10 @@ impl Session {
     /// As stap says it: bare `process` probes need a target.
     fn warn_without_target(&self) {
         let bare = |point: &Point| match point {
-            Point::Code { process, .. } | Point::Address { process, .. } | Point::Process { process, .. } => {
-                process.target_only
-            }
+            Point::Code { process, .. }
+            | Point::Mark { process, .. }
+            | Point::Address { process, .. }
+            | Point::Process { process, .. } => process.target_only,
             _ => false,
         };
         let needed = self.program.probes.iter().any(|probe| bare(&probe.point));

@@ -1,11 +1,15 @@
 //! The families `process…`, `user.process…` and `user("NAME").process…` (stap(1), PROBE POINTS, USER-SPACE). This
-//! module finds out which processes and which file a point is about; `code` finds the places in the file.
+//! module finds out which processes and which file a point is about; `code`, `mark`, `plt` and `label` find the places
+//! in the file.
 
 mod code;
 mod debian;
+mod label;
 pub(crate) mod library;
+mod mark;
 pub(crate) mod missing_debug;
 mod no_match;
+mod plt;
 pub(crate) mod program;
 mod spec;
 
@@ -253,6 +257,9 @@ impl<'d> ProcessPoints<'d> {
         match &spec.place {
             Place::Function(which, kind) => search.functions(which, *kind, warnings),
             Place::Statement(which, kind) => search.statements(which, *kind),
+            Place::Mark(provider, name) => search.marks(provider.as_deref(), name),
+            Place::Plt(name, kind) => search.plt(name, *kind),
+            Place::Label(which, label) => search.labels(which, label),
             Place::Event(..) => Ok(Vec::new()),
         }
     }

@@ -387,7 +387,7 @@ fn bits_in_pieces(parts: &[Part], from: u64, count: u64, signed: bool, site: Sit
 }
 
 /// The bits of the double that is equal to a float, from the float's (IEEE 754); denormal floats become 0.
-fn double_of_float(float: &Expr, site: SiteId) -> Expr {
+pub(super) fn double_of_float(float: &Expr, site: SiteId) -> Expr {
     let masked = |mask: i64| binary(BinaryOp::And, float.clone(), number(mask), site);
     let sign = shift(BinaryOp::ShiftLeft, masked(0x8000_0000), 32, site);
     let rest = shift(BinaryOp::ShiftLeft, masked(0x7fff_ffff), 29, site);

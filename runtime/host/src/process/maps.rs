@@ -16,6 +16,8 @@ pub struct Mapping {
     pub offset: u64,
     /// Whether it can be executed.
     pub executable: bool,
+    /// Whether it can be written to.
+    pub writable: bool,
     /// Path as the process sees it, `[vdso]` and the like, or empty.
     pub path: String,
 }
@@ -59,6 +61,7 @@ fn parse(line: &str) -> Option<Mapping> {
         start: u64::from_str_radix(start, 16).ok()?,
         end: u64::from_str_radix(end, 16).ok()?,
         offset: u64::from_str_radix(offset, 16).ok()?,
+        writable: permissions.as_bytes().get(1) == Some(&b'w'),
         executable: permissions.as_bytes().get(2) == Some(&b'x'),
         path: unescape(rest.trim_start()),
     })
@@ -100,9 +103,9 @@ mod tests {
         let line = "7f00-8f00 r-xp 0001000 fe:00 42                        /lib/a file.so (deleted)";
         let mapping = parse(line).expect("well formed");
         assert_eq!((mapping.start, mapping.end, mapping.offset), (0x7f00, 0x8f00, 0x1000));
-        assert!(mapping.executable && mapping.is_file());
+        assert!(mapping.executable && !mapping.writable && mapping.is_file());
         assert_eq!(mapping.path, "/lib/a file.so (deleted)");
-        assert_eq!(parse("0-1 rw-p 0 00:00 0").map(|m| m.path), Some(String::new()));
+        assert_eq!(parse("0-1 rw-p 0 00:00 0").map(|m| (m.writable, m.path)), Some((true, String::new())));
         assert_eq!(parse("rubbish"), None);
     }
 

@@ -282,7 +282,7 @@ impl<'d> Search<'_, 'd> {
         Ok(self.derive(&spot).into_iter().collect())
     }
 
-    fn function_at(&self, at: LinkAddr) -> Result<Function<'d>, Box<Diagnostic>> {
+    pub(super) fn function_at(&self, at: LinkAddr) -> Result<Function<'d>, Box<Diagnostic>> {
         let found = self.binary.module().function_at(at).map_err(|error| self.broken(&error))?;
         found.ok_or_else(|| no_match::address(&self.binary, at, self.span))
     }
@@ -310,7 +310,7 @@ impl<'d> Search<'_, 'd> {
         })
     }
 
-    fn pattern(&self, text: &str) -> Result<Pattern, Box<Diagnostic>> {
+    pub(super) fn pattern(&self, text: &str) -> Result<Pattern, Box<Diagnostic>> {
         Pattern::parse(text).map_err(|error| {
             Box::new(
                 Diagnostic::error(error.to_string())
@@ -320,7 +320,7 @@ impl<'d> Search<'_, 'd> {
         })
     }
 
-    fn broken(&self, error: &rstap_debuginfo::DwarfError) -> Box<Diagnostic> {
+    pub(super) fn broken(&self, error: &rstap_debuginfo::DwarfError) -> Box<Diagnostic> {
         let message =
             format!("the debug information of '{}' cannot be read: {error}", self.binary.path().display());
         Box::new(Diagnostic::error(message).at(self.span, ""))

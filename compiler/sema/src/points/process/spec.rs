@@ -57,6 +57,12 @@ pub enum Place {
     Function(Which, FunctionKind),
     /// `.statement(…)`
     Statement(Which, StatementKind),
+    /// `.mark("GLOB")`, with the glob of `.provider("GLOB")` before it.
+    Mark(Option<String>, String),
+    /// `.plt` or `.plt("GLOB")`
+    Plt(String, PltKind),
+    /// `.function(…).label("GLOB")`
+    Label(Which, String),
 }
 
 /// The argument of `.function` and `.statement`.
@@ -83,6 +89,15 @@ pub enum FunctionKind {
     Return(Option<i64>),
 }
 
+/// The component after `.plt`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PltKind {
+    /// None: the function is called.
+    Call,
+    /// `.return`: it has returned.
+    Return,
+}
+
 /// The component after `.statement(…)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatementKind {
@@ -106,6 +121,8 @@ enum Node {
     Function,
     Return,
     Statement,
+    Provider,
+    Plt,
     Leaf,
     /// A component that other versions of the language have.
     Unsupported,
@@ -143,18 +160,18 @@ impl Node {
                 ("end", BARE, Node::Leaf),
                 ("thread", BARE, Node::Thread),
                 ("syscall", BARE, Node::Syscall),
-                ("mark", TEXT, Node::Unsupported),
-                ("provider", TEXT, Node::Unsupported),
-                ("plt", BARE_OR_TEXT, Node::Unsupported),
+                ("mark", TEXT, Node::Leaf),
+                ("provider", TEXT, Node::Provider),
+                ("plt", BARE_OR_TEXT, Node::Plt),
                 ("insn", BARE, Node::Unsupported),
                 ("data", TEXT_OR_NUMBER, Node::Unsupported),
             ],
             Node::Library => &[
                 ("function", TEXT_OR_NUMBER, Node::Function),
                 ("statement", TEXT_OR_NUMBER, Node::Statement),
-                ("mark", TEXT, Node::Unsupported),
-                ("provider", TEXT, Node::Unsupported),
-                ("plt", BARE_OR_TEXT, Node::Unsupported),
+                ("mark", TEXT, Node::Leaf),
+                ("provider", TEXT, Node::Provider),
+                ("plt", BARE_OR_TEXT, Node::Plt),
             ],
             Node::Thread => &[("begin", BARE, Node::Leaf), ("end", BARE, Node::Leaf)],
             Node::Syscall => &[("return", BARE, Node::Leaf)],
@@ -165,8 +182,10 @@ impl Node {
                 ("exported", BARE, Node::Leaf),
                 ("callee", TEXT, Node::Unsupported),
                 ("callees", BARE_OR_NUMBER, Node::Unsupported),
-                ("label", TEXT, Node::Unsupported),
+                ("label", TEXT, Node::Leaf),
             ],
+            Node::Provider => &[("mark", TEXT, Node::Leaf)],
+            Node::Plt => &[("return", BARE, Node::Leaf)],
             Node::Return => &[("maxactive", NUMBER, Node::Leaf)],
             Node::Statement => &[("nearest", BARE, Node::Leaf), ("absolute", BARE, Node::Leaf)],
             Node::Leaf | Node::Unsupported => &[],
@@ -175,7 +194,10 @@ impl Node {
 
     /// Whether a point may end here.
     fn is_complete(self) -> bool {
-        !matches!(self, Node::Start | Node::User | Node::Process | Node::Library | Node::Thread)
+        !matches!(
+            self,
+            Node::Start | Node::User | Node::Process | Node::Library | Node::Thread | Node::Provider
+        )
     }
 }
 
@@ -283,7 +305,9 @@ fn spec(point: &ProbePoint, steps: &[Step<'_>]) -> Result<Spec, Box<Diagnostic>>
             "thread" => thread = true,
             _ => {
                 spec.place = place(spec.place, step.name, step.component, thread)?;
-                if matches!(step.name, "function" | "statement") || spec.place_span == point.span {
+                if matches!(step.name, "function" | "statement" | "mark" | "label")
+                    || spec.place_span == point.span
+                {
                     spec.place_span = span;
                 }
             }
@@ -306,6 +330,13 @@ fn place(before: Place, name: &str, component: &Component, thread: bool) -> Resu
         }
         (Place::Statement(which, _), "nearest") => Place::Statement(which, StatementKind::Nearest),
         (Place::Statement(which, _), "absolute") => Place::Statement(which, StatementKind::Absolute),
+        (Place::Function(which, _), "label") => Place::Label(which, text(component)?),
+        (_, "provider") => Place::Mark(Some(text(component)?), "*".to_owned()),
+        (Place::Mark(provider, _), "mark") => Place::Mark(provider, text(component)?),
+        (_, "mark") => Place::Mark(None, text(component)?),
+        (Place::Plt(name, _), "return") => Place::Plt(name, PltKind::Return),
+        (_, "plt") if component.arg.is_none() => Place::Plt("*".to_owned(), PltKind::Call),
+        (_, "plt") => Place::Plt(text(component)?, PltKind::Call),
         (_, "begin") if thread => Place::Event(ProcessEvent::ThreadBegin, ".thread.begin"),
         (_, "end") if thread => Place::Event(ProcessEvent::ThreadEnd, ".thread.end"),
         (_, "end") => Place::Event(ProcessEvent::End, ".end"),

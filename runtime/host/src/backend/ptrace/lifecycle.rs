@@ -6,6 +6,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use rstap_program::ProcessEvent;
 
+use super::semaphores::lower_semaphores;
 use super::space::{Space, SpaceId};
 use super::sys::{self, Status, Tid};
 use super::tracer::{End, Process, State, Thread, Tracer};
@@ -320,6 +321,7 @@ impl<H: Handlers> Tracer<H> {
         for address in addresses {
             space.remove(address);
         }
+        lower_semaphores(space, |probe| accepted.get(probe.0 as usize) != Some(&true));
     }
 
     /// Detaches from a process that is no longer of interest; its only thread is parked. A vfork child is let go

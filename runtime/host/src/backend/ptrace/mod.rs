@@ -21,6 +21,7 @@ mod parking;
 mod planting;
 pub mod registry;
 mod remote;
+mod semaphores;
 mod space;
 pub mod sys;
 mod tracer;

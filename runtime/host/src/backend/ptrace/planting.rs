@@ -50,6 +50,7 @@ impl<H: Handlers> Tracer<H> {
             site.is_loader = true;
         }
         self.insert(pid, space, &new);
+        self.raise_semaphores(pid, &mappings);
     }
 
     /// The loader has mapped or unmapped something.

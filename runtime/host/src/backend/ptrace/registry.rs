@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use rstap_abi::address::{FileOffset, TargetAddr};
-use rstap_program::{CodeKind, Point, ProbeId, ProcessEvent, ProcessFilter, Program};
+use rstap_program::{CodeKind, ModuleId, Point, ProbeId, ProcessEvent, ProcessFilter, Program};
 
 use crate::process::filter::Subject;
 use crate::process::{FileId, Modules};
@@ -32,6 +32,7 @@ struct About {
 pub struct Registry {
     modules: Modules,
     by_file: HashMap<FileId, Vec<SiteProbe>>,
+    semaphores: HashMap<FileId, Vec<(FileOffset, ProbeId)>>,
     addresses: Vec<(TargetAddr, ProbeId)>,
     events: Vec<(ProcessEvent, ProbeId)>,
     about: Vec<About>,
@@ -43,6 +44,7 @@ impl Registry {
         let mut registry = Registry {
             modules,
             by_file: HashMap::new(),
+            semaphores: HashMap::new(),
             addresses: Vec::new(),
             events: Vec::new(),
             about: Vec::with_capacity(program.probes.len()),
@@ -51,9 +53,13 @@ impl Registry {
             let id = ProbeId(index as u32);
             let filter = match &probe.point {
                 Point::Code { process, module, at, kind } => {
-                    if let Some(file) = registry.modules.id(*module) {
-                        let site = SiteProbe { at: *at, probe: id, kind: *kind };
-                        registry.by_file.entry(file).or_default().push(site);
+                    registry.add_site(*module, SiteProbe { at: *at, probe: id, kind: *kind });
+                    Some(process.clone())
+                }
+                Point::Mark { process, module, at, semaphore } => {
+                    registry.add_site(*module, SiteProbe { at: *at, probe: id, kind: CodeKind::Hit });
+                    if let (Some(file), Some(semaphore)) = (registry.modules.id(*module), semaphore) {
+                        registry.semaphores.entry(file).or_default().push((*semaphore, id));
                     }
                     Some(process.clone())
                 }
@@ -74,6 +80,12 @@ impl Registry {
             sites.sort_by_key(|site| (site.at, site.probe));
         }
         registry
+    }
+
+    fn add_site(&mut self, module: ModuleId, site: SiteProbe) {
+        if let Some(file) = self.modules.id(module) {
+            self.by_file.entry(file).or_default().push(site);
+        }
     }
 
     /// Whether there is a probe that needs processes to be traced.
@@ -134,6 +146,16 @@ impl Registry {
     pub fn files_for<'a>(&'a self, accepted: &'a [bool]) -> impl Iterator<Item = FileId> + 'a {
         let takes = |site: &SiteProbe| accepted.get(site.probe.0 as usize) == Some(&true);
         self.by_file.iter().filter(move |(_, sites)| sites.iter().any(takes)).map(|(file, _)| *file)
+    }
+
+    /// Whether some marker has a counter.
+    pub fn has_semaphores(&self) -> bool {
+        !self.semaphores.is_empty()
+    }
+
+    /// Counters in a file, with the probes they are raised for.
+    pub fn semaphores(&self, file: FileId) -> &[(FileOffset, ProbeId)] {
+        self.semaphores.get(&file).map_or(&[], Vec::as_slice)
     }
 
     /// Probes at addresses.

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use rstap_program::{CodeKind, ProbeId};
 
 use super::memory::{Memory, hide_breakpoints};
+use super::semaphores::lower_semaphores;
 use crate::backend::TargetMemory;
 use crate::breakpoint::{Emulation, INT3, MAX_INSTRUCTION, SLOT_SIZE, Slot, Where};
 use crate::process::FileId;
@@ -95,6 +96,8 @@ pub struct Space {
     pub regions: Vec<Region>,
     /// Slot memory.
     pub areas: Vec<Area>,
+    /// Counters of markers that were raised, by address.
+    pub semaphores: Vec<(u64, ProbeId)>,
     /// A `syscall` instruction.
     pub system_call: Option<u64>,
     slot_of: HashMap<u64, (u64, [u8; MAX_INSTRUCTION])>,
@@ -113,6 +116,7 @@ impl Space {
             retired: HashMap::new(),
             regions: Vec::new(),
             areas: Vec::new(),
+            semaphores: Vec::new(),
             system_call: None,
             slot_of: HashMap::new(),
             frames: HashMap::new(),
@@ -128,6 +132,7 @@ impl Space {
             retired: self.retired.clone(),
             regions: self.regions.clone(),
             areas: self.areas.clone(),
+            semaphores: self.semaphores.clone(),
             system_call: self.system_call,
             slot_of: self.slot_of.clone(),
             frames: self.frames.clone(),
@@ -165,11 +170,12 @@ impl Space {
         }
     }
 
-    /// Takes all breakpoints out.
+    /// Takes all breakpoints out, and lowers the counters of markers.
     pub fn remove_all(&mut self) {
         for address in self.sites.keys().copied().collect::<Vec<_>>() {
             self.remove(address);
         }
+        lower_semaphores(self, |_| true);
     }
 
     /// The slot an instruction pointer is in.

@@ -1,0 +1,76 @@
+//! `.plt("GLOB")` and its `.return`: calls of functions of other files, at the stub that they go through (stap(1),
+//! PLT PROBES).
+
+use std::rc::Rc;
+
+use rstap_abi::context::flags;
+use rstap_debuginfo::{Glob, PltEntry, TypeId};
+use rstap_program::{CodeKind, Point};
+use rstap_syntax::diagnostic::Diagnostic;
+
+use super::code::Search;
+use super::spec::PltKind;
+use crate::near;
+use crate::points::{DerivedPoint, Resolved};
+use crate::target_var::{Frame, MarkScope};
+
+impl<'d> Search<'_, 'd> {
+    /// The points of stubs whose function matches.
+    pub fn plt(&self, name: &str, kind: PltKind) -> Resolved<'d> {
+        let entries = self.binary.module().plt();
+        let glob = Glob::new(name);
+        let matching = entries.iter().filter(|entry| glob.matches(entry.name));
+        let points: Vec<_> = matching.filter_map(|entry| self.plt_entry(entry, kind)).collect();
+        if points.is_empty() {
+            return Err(self.no_plt_entry(&entries, name));
+        }
+        Ok(points)
+    }
+
+    fn plt_entry(&self, entry: &PltEntry<'d>, kind: PltKind) -> Option<DerivedPoint<'d>> {
+        let PltEntry { name, address } = *entry;
+        let at = self.binary.module().file_offset(address)?;
+        // The stub leaves registers and stack as the caller has set them, so it is the function's entry.
+        let (suffix, frame, bits, kind) = match kind {
+            PltKind::Call => {
+                let frame = Frame::Inside { die: None, entry: Some(address), at: address };
+                ("", frame, flags::HAS_REGISTERS, CodeKind::Hit)
+            }
+            PltKind::Return => {
+                let frame = Frame::Return { die: None, entry: address, body: address, result: TypeId::Void };
+                (".return", frame, flags::HAS_REGISTERS | flags::IS_RETURN, CodeKind::Return)
+            }
+        };
+        let scope = MarkScope::new(self.code_scope(frame), vec![("name", name.to_owned())], None);
+        let module = self.modules.number(&self.binary);
+        Some(DerivedPoint {
+            point: Point::Code { process: self.filter.clone(), module, at, kind },
+            pp: format!("{}.statement({address:#x}){suffix}", self.pp),
+            pn: format!("{}.plt(\"{name}\"){suffix}", self.pn),
+            function: String::new(),
+            flags: bits,
+            scope: Some(Rc::new(scope)),
+        })
+    }
+
+    fn no_plt_entry(&self, entries: &[PltEntry<'d>], name: &str) -> Box<Diagnostic> {
+        let path = self.binary.path().display();
+        if entries.is_empty() {
+            let message = format!("no match ({path} has no procedure linkage table)");
+            let note = "it calls no functions of other files, or was built with -fno-plt; probe the function in its \
+                        library: .library(\"NAME\").function(…)";
+            return Box::new(Diagnostic::error(message).at(self.span, "").note(note));
+        }
+        let similar = near::nearest(name, entries.iter().map(|entry| entry.name));
+        let message = match similar.as_slice() {
+            [] => "no match".to_owned(),
+            names => format!("no match (similar functions: {})", names.join(", ")),
+        };
+        let note = format!(
+            "the procedure linkage table of {path} has no function like '{name}'; it has {}: rstap -l \
+             'process(\"{path}\").plt(\"*\")'",
+            entries.len()
+        );
+        Box::new(Diagnostic::error(message).at(self.span, "").note(note))
+    }
+}
