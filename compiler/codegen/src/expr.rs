@@ -10,6 +10,8 @@ use rstap_abi::context::Context;
 use rstap_abi::fault::Fault;
 use rstap_sema::ir::{BinaryOp, CompareOp, Expr, ExprKind, SiteId, StatRef, Type, UnaryOp};
 
+use rstap_sema::regex::Pattern;
+
 use crate::emitter::{Emitter, Operand, Text};
 
 impl Emitter<'_, '_, '_> {
@@ -87,14 +89,7 @@ impl Emitter<'_, '_, '_> {
                 self.release_key(key);
                 found
             }
-            ExprKind::Regex(subject, pattern, captures) => {
-                let subject = self.text_value(subject);
-                let program = self.literal(&crate::regex::program(pattern, *captures));
-                let words = [subject.addr, subject.len, program.addr, program.len];
-                let found = self.call_long(Builtin::regex_match, &words, None);
-                self.release(&subject.slots);
-                found
-            }
+            ExprKind::Regex(subject, pattern, captures) => self.regex(subject, pattern, *captures),
             ExprKind::Builtin(builtin, args, site) => {
                 let (words, operands) = self.words(args);
                 let result = self.call(*builtin, &words, Some(*site));
@@ -115,6 +110,15 @@ impl Emitter<'_, '_, '_> {
             ExprKind::EntryValue(at) => self.entry_value(*at, Type::Long).0,
             other => panic!("pass 2 typed {other:?} as a long"),
         }
+    }
+
+    fn regex(&mut self, subject: &Expr, pattern: &Pattern, captures: bool) -> Value {
+        let subject = self.text_value(subject);
+        let program = self.literal(&crate::regex::program(pattern, captures));
+        let words = [subject.addr, subject.len, program.addr, program.len];
+        let found = self.call_long(Builtin::regex_match, &words, None);
+        self.release(&subject.slots);
+        found
     }
 
     fn plain_text(&mut self, expr: &Expr) -> Text {

@@ -160,10 +160,12 @@ fn first(node: &Node) -> First {
             }
             all
         }
-        Node::Choice(nodes) => nodes.iter().map(first).fold(
-            First { set: Set::default(), can_be_empty: false },
-            |a, b| First { set: a.set.union(b.set), can_be_empty: a.can_be_empty || b.can_be_empty },
-        ),
+        Node::Choice(nodes) => {
+            nodes.iter().map(first).fold(First { set: Set::default(), can_be_empty: false }, |a, b| First {
+                set: a.set.union(b.set),
+                can_be_empty: a.can_be_empty || b.can_be_empty,
+            })
+        }
     }
 }
 

@@ -458,3 +458,40 @@ fn many_operands_reuse_stack_slots() {
         listing.split("stack ").nth(1).and_then(|rest| rest.split(' ').next()).expect("the stack is listed");
     assert!(stack.parse::<u32>().expect("a number") < 2048, "{listing}");
 }
+
+fn matches(subject: &str, pattern: &str) -> Expr {
+    let pattern = rstap_sema::regex::parse(pattern.as_bytes()).expect("the pattern is right");
+    long(ExprKind::Regex(Box::new(text(subject)), Box::new(pattern), true))
+}
+
+fn group(number: i64) -> Expr {
+    builtin(Builtin::matched, vec![num(number)], S)
+}
+
+/// The leftmost place, the longest from there, and the first choices; empty rounds of a loop do not count.
+#[test]
+fn regular_expressions() {
+    let mut body = Vec::new();
+    let mut expected = String::new();
+    for (subject, pattern, groups) in [
+        ("xabcdx", "(a|ab)(c|bcd)?", &["abcd", "a", "bcd"][..]),
+        ("xabcx", "a|abc", &["abc"]),
+        ("aab", "(a*)*(b)", &["aab", "aa", "b"]),
+        ("b", "(a*)+", &["", ""]),
+        ("abab", "(a|(b))*", &["abab", "b", "b"]),
+        ("a", "(()|a)+", &["a", "a", ""]),
+        ("abc", "c$|^b|(^a)", &["a", "a"]),
+        ("aaaaa", "a{2,3}", &["aaa"]),
+        ("x-]y", "[]-]+", &["-]"]),
+    ] {
+        let mut shown = vec![matches(subject, pattern)];
+        expected.push('1');
+        for (number, group_text) in groups.iter().enumerate() {
+            shown.extend([text("|"), group(number as i64)]);
+            expected.push_str(&format!("|{group_text}"));
+        }
+        expected.push('\n');
+        body.push(print(shown));
+    }
+    check(&script(Vec::new(), Vec::new(), &[], body), &expected);
+}

@@ -9,6 +9,7 @@ use rstap_syntax::ast::{self, Literal, StatOp, TypeName, UnaryOp};
 use rstap_syntax::source::Span;
 
 use crate::ir::Directive;
+use crate::regex::Pattern;
 
 /// All that is resolved. Indices into its vectors are plain `usize`; they never leave pass 2.
 #[derive(Debug, Default)]
@@ -190,6 +191,8 @@ pub enum ExprKind {
     Binary(ast::BinaryOp, Box<Expr>, Box<Expr>),
     Ternary(Box<Expr>, Box<Expr>, Box<Expr>),
     Contains(usize, Vec<Option<Expr>>),
+    /// `e =~ "…"`
+    Regex(Box<Expr>, Box<Pattern>),
     /// Candidates in the order they are tried.
     Call(Vec<usize>, Vec<Expr>),
     Print(Print),

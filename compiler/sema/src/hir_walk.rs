@@ -52,7 +52,7 @@ pub fn operands(expr: &Expr) -> Vec<&Expr> {
         ExprKind::Aggregate(stat, value) | ExprKind::Bucket(stat, value) => {
             stat_parts(stat).iter().chain([&**value]).collect()
         }
-        ExprKind::Unary(_, a) | ExprKind::Entry(a) => vec![a],
+        ExprKind::Unary(_, a) | ExprKind::Entry(a) | ExprKind::Regex(a, _) => vec![a],
         ExprKind::Binary(_, a, b) => vec![a, b],
         ExprKind::Ternary(a, b, c) => vec![a, b, c],
         ExprKind::Contains(_, key) => key.iter().flatten().collect(),

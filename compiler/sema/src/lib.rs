@@ -28,6 +28,7 @@ mod nesting;
 mod optimize;
 pub mod points;
 pub mod print;
+pub mod regex;
 mod resolve;
 mod symbols;
 pub mod tapset;

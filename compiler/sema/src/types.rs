@@ -418,6 +418,11 @@ impl<'t> Inference<'t> {
                 self.parts(*global, key);
                 Found::Known(Ty::Long)
             }
+            ExprKind::Regex(subject, _) => {
+                let found = self.expr(subject, true);
+                self.require(found, Ty::Str, subject.token);
+                Found::Known(Ty::Long)
+            }
             ExprKind::Call(candidates, args) => self.call(candidates, args, expr.token, used),
             ExprKind::Print(print) => self.print(print, expr.token),
             ExprKind::Stat(_, stat) => {

@@ -122,6 +122,8 @@ impl Usage {
                 self.read.insert(Var::Global(*global));
             }
             ExprKind::Call(candidates, _) => self.calls.extend(candidates),
+            // It leaves its groups behind.
+            ExprKind::Regex(..) => self.outputs = true,
             ExprKind::Print(Print { to_string, what }) => {
                 self.outputs |= !to_string;
                 if let Printed::Histogram(stat) = what {

@@ -308,6 +308,8 @@ pub enum ExprKind {
         subject: Box<Expr>,
         /// The pattern.
         pattern: Vec<u8>,
+        /// Its literal, or the last of several in a row.
+        place: Span,
     },
     /// `print…`, `sprint…`
     Print(Print),

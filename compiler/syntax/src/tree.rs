@@ -344,7 +344,7 @@ pub fn bracketed(report: &Report<'_>, l: Loc, r: Loc, mut keys: Vec<Option<Expr>
 /// `s =~ "re"`; the pattern ends at `end`.
 pub fn regex(token: Span, negated: bool, subject: Expr, pattern: Vec<u8>, end: Span) -> Expr {
     let span = subject.span.to(end);
-    expr(span, token, ExprKind::Regex { negated, subject: Box::new(subject), pattern })
+    expr(span, token, ExprKind::Regex { negated, subject: Box::new(subject), pattern, place: end })
 }
 
 /// What can follow an operand.

@@ -88,6 +88,33 @@ macro_rules! for_each_builtin {
             /// Whole seconds since 1970 as `Thu Jan  1 00:00:00 1970`, plus an offset in seconds.
             ctime(Long) -> Str, true;
 
+            // Regular expressions.
+            /// (subject, expression as `regex` lays down): whether it matches, from the leftmost place the longest.
+            regex_match(Str, Str) -> Long, false;
+            /// `matched(n)`: group `n` of the last match.
+            matched(Long) -> Str, true;
+            /// Groups of the last match, the whole one included.
+            ngroups() -> Long, true;
+
+            // Floating point: a long is the bits of a double.
+            fp_add(Long, Long) -> Long, false;
+            fp_sub(Long, Long) -> Long, false;
+            fp_mul(Long, Long) -> Long, false;
+            fp_div(Long, Long) -> Long, false;
+            /// IEEE 754's remainder: from -y/2 to y/2.
+            fp_rem(Long, Long) -> Long, false;
+            fp_sqrt(Long) -> Long, false;
+            fp_eq(Long, Long) -> Long, false;
+            fp_lt(Long, Long) -> Long, false;
+            fp_le(Long, Long) -> Long, false;
+            fp32_to_fp64(Long) -> Long, false;
+            /// (value, rounding): to the nearest and even 0, towards zero 1, down 2, up 3, to the nearest and away 4.
+            fp_to_long(Long, Long) -> Long, true;
+            /// (value, digits after the point)
+            fp_to_string(Long, Long) -> Str, false;
+            long_to_fp(Long) -> Long, false;
+            string_to_fp(Str) -> Long, true;
+
             // Globals. The first argument is the global's arena offset.
             string_get(Long) -> Str, false;
             string_set(Long, Str) -> Void, false;

@@ -102,6 +102,17 @@ pub struct Context {
     pub token_len: u32,
     /// Bytes of it already given out.
     pub token_at: u32,
+    /// Memory for matching, as [`crate::regex::memory_bytes`] says: address. The slots of the last match stand at its
+    /// start, its subject behind [`crate::regex::MEMORY_WORDS`] words.
+    pub match_memory: u64,
+    /// Its size in bytes.
+    pub match_capacity: u32,
+    /// Bytes of the subject of the last match.
+    pub match_len: u32,
+    /// Groups of the last match, the whole one included; 0 if it failed or there was none.
+    pub match_groups: u32,
+    /// 0
+    pub match_pad: u32,
     /// Seed of `randint`, never 0.
     pub random: u64,
     /// Registers at the probe; zero where [`flags::HAS_REGISTERS`] is not set.
@@ -145,6 +156,11 @@ impl Context {
         token_buffer: 0,
         token_len: 0,
         token_at: 0,
+        match_memory: 0,
+        match_capacity: 0,
+        match_len: 0,
+        match_groups: 0,
+        match_pad: 0,
         random: 1,
         registers: [0; REGISTER_COUNT],
         held: Off::NULL,
@@ -154,8 +170,8 @@ impl Context {
 }
 
 // Without padding: everybody who fills it fills all of it. A change here is a change of `ABI_VERSION`.
-const _: () = assert!(offset_of!(Context, registers) == 160);
-const _: () = assert!(size_of::<Context>() == 160 + 8 * (REGISTER_COUNT + 2) + size_of::<Limits>());
+const _: () = assert!(offset_of!(Context, registers) == 184);
+const _: () = assert!(size_of::<Context>() == 184 + 8 * (REGISTER_COUNT + 2) + size_of::<Limits>());
 
 /// Bits of [`Context::flags`].
 pub mod flags {

@@ -13,7 +13,8 @@ pub mod image;
 pub mod layout;
 pub mod limits;
 pub mod record;
+pub mod regex;
 pub mod session;
 
 /// Changes whenever anything in this crate changes shape.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;

@@ -7,6 +7,7 @@ use rstap_abi::context::Context;
 use rstap_abi::fault::Fault;
 use rstap_abi::image;
 use rstap_abi::record::RecordKind;
+use rstap_abi::regex::MEMORY_WORDS;
 
 use crate::arena::{Arena, Checked};
 use crate::env::{Clock, Env};
@@ -110,6 +111,18 @@ impl<'c, E: Env> Call<'c, E> {
         let room = u32::try_from(self.context.limits.max_string_len).unwrap_or(u32::MAX);
         // SAFETY: the context's memory, of MAXSTRINGLEN bytes.
         unsafe { memory(self.context.token_buffer, room) }
+    }
+
+    /// Memory for running regular expressions, and for the subject of the last match.
+    pub fn matching(&mut self) -> (&mut [u32], &mut [u8]) {
+        const BYTES: u32 = (MEMORY_WORDS * 4) as u32;
+        let Some(room) = self.context.match_capacity.checked_sub(BYTES) else { return (&mut [], &mut []) };
+        let subject = self.context.match_memory.wrapping_add(u64::from(BYTES));
+        // SAFETY: the context's memory, in two parts; it is aligned to 8 bytes, and any bytes are words.
+        unsafe {
+            let words = core::slice::from_raw_parts_mut(self.context.match_memory as *mut u32, MEMORY_WORDS);
+            (words, memory(subject, room))
+        }
     }
 
     /// Takes room for `count` items of a walk from scratch memory: their address.

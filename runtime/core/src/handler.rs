@@ -33,6 +33,8 @@ pub struct Memory<'a> {
     pub scratch: &'a mut [u64],
     /// For `tokenize`: at least MAXSTRINGLEN bytes.
     pub tokens: &'a mut [u8],
+    /// For regular expressions: `rstap_abi::regex::memory_bytes`.
+    pub matching: &'a mut [u64],
 }
 
 /// A context with its memory: runs one handler at a time, for one thread at a time.
@@ -105,6 +107,8 @@ impl<'a> Runner<'a> {
             scratch: memory.scratch.as_mut_ptr() as u64,
             scratch_capacity: len(size_of_val(memory.scratch)),
             token_buffer: memory.tokens.as_mut_ptr() as u64,
+            match_memory: memory.matching.as_mut_ptr() as u64,
+            match_capacity: len(size_of_val(memory.matching)),
             ..Context::EMPTY
         };
         Some(Runner { context, arena, image })
@@ -182,6 +186,7 @@ impl<'a> Runner<'a> {
         context.message_len = 0;
         context.output_len = 0;
         context.scratch_len = 0;
+        context.match_groups = 0;
         context.speculation = 0;
     }
 }

@@ -9,7 +9,7 @@
 //!   `Fault::CorruptArena`; it is never undefined behaviour, a panic or an endless loop.
 //! - Strings end at the first NUL, as in C; lengths are kept so that nobody has to look for it.
 //!
-//! Unsafe code is in [`arena`], `key`, `call`, [`table`], [`image`] and [`handler`] only.
+//! Unsafe code is in [`arena`], `key`, `call`, [`table`], [`image`], [`handler`] and `float` only.
 //!
 //! Memory checks: `RUSTFLAGS=-Zsanitizer=address cargo +nightly test -p rstap-core --target
 //! x86_64-unknown-linux-gnu -- --skip models`, the same with `thread` and `-Zbuild-std`, and `valgrind -q
@@ -43,6 +43,7 @@ mod atomic;
 mod builtins;
 mod call;
 pub mod env;
+mod float;
 mod format;
 pub mod handler;
 mod histogram;
@@ -51,6 +52,7 @@ mod key;
 mod lock;
 pub mod map;
 pub mod output;
+mod regex;
 pub mod ring;
 pub mod session;
 pub mod setup;

@@ -126,12 +126,15 @@ pub struct Caller<'b> {
     _output: Vec<u8>,
     _scratch: Vec<u64>,
     _tokens: Vec<u8>,
+    _matching: Vec<u64>,
 }
 
 impl<'b> Caller<'b> {
     pub fn new(arena: Arena<'b>, limits: Limits, world: &'b World) -> Caller<'b> {
         let (mut message, mut output) = (vec![0u8; 512], vec![0u8; 2048]);
         let (mut scratch, mut tokens) = (vec![0u64; 1 << 14], vec![0u8; limits.max_string_len as usize]);
+        let mut matching =
+            vec![0u64; rstap_abi::regex::memory_bytes(limits.max_string_len).div_ceil(8) as usize];
         let context = Context {
             arena: arena.address(),
             arena_size: arena.size(),
@@ -144,9 +147,19 @@ impl<'b> Caller<'b> {
             scratch: scratch.as_mut_ptr() as u64,
             scratch_capacity: 8 << 14,
             token_buffer: tokens.as_mut_ptr() as u64,
+            match_memory: matching.as_mut_ptr() as u64,
+            match_capacity: (matching.len() * 8) as u32,
             ..Context::EMPTY
         };
-        Caller { context, world, _message: message, _output: output, _scratch: scratch, _tokens: tokens }
+        Caller {
+            context,
+            world,
+            _message: message,
+            _output: output,
+            _scratch: scratch,
+            _tokens: tokens,
+            _matching: matching,
+        }
     }
 
     pub fn call(&mut self) -> Call<'_, World> {

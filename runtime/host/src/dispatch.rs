@@ -35,6 +35,7 @@ pub struct WorkerMemory {
     output: Vec<u8>,
     scratch: Vec<u64>,
     tokens: Vec<u8>,
+    matching: Vec<u64>,
 }
 
 /// How deep walks over the largest array can be nested.
@@ -56,6 +57,7 @@ impl WorkerMemory {
             output: vec![0; OUTPUT],
             scratch: vec![0; (largest.saturating_mul(NESTED_WALKS) / 8).clamp(512, 1 << 29) as usize],
             tokens: vec![0; string],
+            matching: vec![0; rstap_abi::regex::memory_bytes(string as u64).div_ceil(8) as usize],
         }
     }
 }
@@ -76,6 +78,7 @@ impl<'w, 's> Worker<'w, 's> {
             output: &mut memory.output,
             scratch: &mut memory.scratch,
             tokens: &mut memory.tokens,
+            matching: &mut memory.matching,
         };
         let mut runner = Runner::new(shared.image, shared.arena, &shared.program.limits, memory)?;
         runner.set_seed(crate::sys::cycles());

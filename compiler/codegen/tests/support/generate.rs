@@ -577,9 +577,64 @@ impl Generator {
         }
     }
 
+    /// A match of an expression made of few letters, so that it often matches; or a question about the last one.
+    fn regex(&mut self, depth: u32, scope: &Scope) -> Expr {
+        let site = self.site();
+        if self.random.chance(3) {
+            return Expr { ty: Type::Long, kind: ExprKind::Builtin(Builtin::ngroups, Vec::new(), site) };
+        }
+        let mut text = String::new();
+        self.pattern(&mut text, 3);
+        let pattern = rstap_sema::regex::parse(text.as_bytes()).expect("the pattern is well-formed");
+        let subject = match self.random.chance(2) {
+            true => self.boxed(Type::Str, depth, scope),
+            false => {
+                let len = self.random.below(9);
+                let text = (0..len).map(|_| self.random.pick(b"aab")).collect();
+                Box::new(Expr { ty: Type::Str, kind: ExprKind::Str(text) })
+            }
+        };
+        // The groups go into the value, so that they are seen.
+        let matches =
+            Expr { ty: Type::Long, kind: ExprKind::Regex(subject, Box::new(pattern.clone()), true) };
+        let zero = Expr { ty: Type::Long, kind: ExprKind::Long(0) };
+        let group = self.random.below(pattern.groups as u64) as i64;
+        let number = Expr { ty: Type::Long, kind: ExprKind::Long(group) };
+        let matched = Expr { ty: Type::Str, kind: ExprKind::Builtin(Builtin::matched, vec![number], site) };
+        let len = Expr { ty: Type::Long, kind: ExprKind::Builtin(Builtin::strlen, vec![matched], site) };
+        Expr { ty: Type::Long, kind: ExprKind::Ternary(Box::new(matches), Box::new(len), Box::new(zero)) }
+    }
+
+    fn pattern(&mut self, text: &mut String, depth: u32) {
+        match self.random.below(if depth == 0 { 4 } else { 9 }) {
+            0..3 => text.push_str(self.random.pick(&["a", "b", ".", "[^b]", "[a-z]"])),
+            3 => return text.push_str(self.random.pick(&["^", "$", "", "a"])),
+            4 | 5 => {
+                self.pattern(text, depth - 1);
+                self.pattern(text, depth - 1);
+                return;
+            }
+            6 => {
+                text.push_str("(?:");
+                self.pattern(text, depth - 1);
+                text.push('|');
+                self.pattern(text, depth - 1);
+                text.push(')');
+            }
+            _ => {
+                text.push('(');
+                self.pattern(text, depth - 1);
+                text.push_str(self.random.pick(&["", "|", "|a"]));
+                text.push(')');
+            }
+        }
+        text.push_str(self.random.pick(&["", "", "*", "+", "?", "{2}", "{1,3}", "{1,}"]));
+    }
+
     fn long(&mut self, depth: u32, scope: &Scope) -> Expr {
         let site = self.site();
-        let kind = match self.random.below(12) {
+        let kind = match self.random.below(13) {
+            12 => return self.regex(depth, scope),
             0..3 => {
                 let op = self.operator();
                 ExprKind::Binary(

@@ -115,7 +115,8 @@ pub fn execute(program: &Program) -> Vec<Seen> {
     let mut consumer = Consumer::new(&arena, &plan).expect("a new arena");
     let (mut message, mut output, mut scratch, mut tokens) =
         (vec![0; 512], vec![0; 4096], vec![0; 1 << 14], vec![0; program.limits.max_string_len as usize]);
-    let mut matching = vec![0; rstap_abi::regex::memory_bytes(program.limits.max_string_len).div_ceil(8) as usize];
+    let mut matching =
+        vec![0; rstap_abi::regex::memory_bytes(program.limits.max_string_len).div_ceil(8) as usize];
     let memory = Memory {
         message: &mut message,
         output: &mut output,

@@ -5,7 +5,9 @@
 //! It knows no target: memory, registers and whatever depends on a process come through [`Environment`].
 
 mod expression;
+mod floats;
 mod format;
+mod regex;
 mod statement;
 mod store;
 mod strings;
@@ -156,6 +158,8 @@ pub struct Evaluator<'s, E> {
     pub entry: HashMap<u32, Value>,
     outcome: Outcome,
     nesting: u64,
+    /// Subject and groups of the last match.
+    matched: Option<(Vec<u8>, regex::Groups)>,
 }
 
 /// How a statement ended.
@@ -216,12 +220,14 @@ impl<'s, E: Environment> Evaluator<'s, E> {
             entry: HashMap::new(),
             outcome: Outcome::default(),
             nesting: 0,
+            matched: None,
         }
     }
 
     /// Runs a handler with this many actions.
     pub fn run(&mut self, handler: HandlerId, actions: i64) -> Outcome {
         self.outcome = Outcome { actions, ..Outcome::default() };
+        self.matched = None;
         self.nesting = self.script.limits.max_nesting;
         let handler = &self.script.handlers[handler.0 as usize];
         let mut locals = Locals::new(&handler.locals);

@@ -9,6 +9,7 @@ pub mod eval;
 pub mod print;
 pub mod visit;
 
+use crate::regex::Pattern;
 use rstap_abi::builtins::Builtin;
 use rstap_abi::layout::{MapShape, StatShape};
 use rstap_abi::limits::Limits;
@@ -287,6 +288,8 @@ pub enum ExprKind {
     Contains(GlobalId, Vec<Option<Expr>>, SiteId),
     /// Calls the candidates in order until one does not decline.
     Call(Vec<FuncId>, Vec<Expr>, SiteId),
+    /// `e =~ "…"`: 0 or 1; whether the script asks for the groups of a match.
+    Regex(Box<Expr>, Box<Pattern>, bool),
     /// Calls a builtin.
     Builtin(Builtin, Vec<Expr>, SiteId),
     /// An extractor, `op` of `rstap_abi::layout::stat_op`.

@@ -249,6 +249,11 @@ impl<'s> Printer<'s> {
                 put!(self, "%{}", builtin.signature().name);
                 self.args(args);
             }
+            ExprKind::Regex(subject, pattern, _) => {
+                put!(self, "(");
+                self.expr(subject);
+                put!(self, " =~ {})", Quoted(&pattern.text));
+            }
             ExprKind::Stat(stat, op, _) => {
                 put!(self, "@{}(", extractor(*op));
                 self.stat(stat);

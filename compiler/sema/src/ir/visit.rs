@@ -84,7 +84,7 @@ pub fn operands(expr: &Expr) -> Vec<&Expr> {
         ExprKind::Read(place, _) => place_parts(place).collect(),
         ExprKind::Assign(place, value, _) => place_parts(place).chain([&**value]).collect(),
         ExprKind::Update { place, operand, .. } => place_parts(place).chain([&**operand]).collect(),
-        ExprKind::Unary(_, a) | ExprKind::Memory(a, ..) => vec![a],
+        ExprKind::Unary(_, a) | ExprKind::Memory(a, ..) | ExprKind::Regex(a, ..) => vec![a],
         ExprKind::Binary(_, a, b, _)
         | ExprKind::Compare(_, a, b)
         | ExprKind::And(a, b)

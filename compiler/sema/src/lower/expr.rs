@@ -1,12 +1,13 @@
 //! Expressions.
 
+use rstap_abi::builtins::Builtin;
 use rstap_syntax::ast::{self, BinaryOp};
 use rstap_syntax::diagnostic::Diagnostic;
 use rstap_syntax::source::Span;
 
 use super::stmt::extractor;
 use super::{Lowerer, can_decline};
-use crate::hir::{Code, Expr, ExprKind, Place, Print, Printed, Target, Var};
+use crate::hir::{Code, Expr, ExprKind, Place, Print, Printed, Target, Tree, Var};
 use crate::ir::{self, CompareOp, LocalId, Type};
 use crate::target_var::{Request, Use};
 use crate::types::Ty;
@@ -62,6 +63,10 @@ impl Lowerer<'_, '_> {
                 let id = self.map_id(*global);
                 let key = self.parts(key);
                 long(ir::ExprKind::Contains(id, key, self.site(expr.token)))
+            }
+            ExprKind::Regex(subject, pattern) => {
+                let subject = Box::new(self.expr(subject));
+                long(ir::ExprKind::Regex(subject, pattern.clone(), asks_for_groups(self.tree)))
             }
             ExprKind::Call(candidates, args) => self.call(candidates, args, expr.token),
             ExprKind::Print(Print { what: Printed::Histogram(stat), .. }) => {
@@ -281,6 +286,13 @@ impl Lowerer<'_, '_> {
         self.unit.saved.push((value, offset));
         ir::Expr { ty, kind: ir::ExprKind::EntryValue(offset) }
     }
+}
+
+/// Whether the script calls `matched` or `ngroups`.
+fn asks_for_groups(tree: &Tree) -> bool {
+    tree.functions
+        .iter()
+        .any(|function| matches!(function.code, Code::Builtin(Builtin::matched | Builtin::ngroups)))
 }
 
 fn operator(op: BinaryOp) -> Operator {

@@ -53,8 +53,8 @@ impl Resolver<'_, '_, '_> {
                 Some(global) => ExprKind::Contains(global, self.parts(parts)),
                 None => ExprKind::Long(0),
             },
-            ast::ExprKind::Regex { .. } => {
-                self.poison("regular expressions are not available yet", expr.token)
+            ast::ExprKind::Regex { negated, subject, pattern, place } => {
+                self.regex(*negated, subject, pattern, *place, expr.token)
             }
             ast::ExprKind::Print(print) => self.print(print, expr.token),
             ast::ExprKind::Stat(op, base, args) => self.extract(*op, base, args, expr.token),
@@ -90,6 +90,30 @@ impl Resolver<'_, '_, '_> {
                 }
                 ExprKind::Long(0)
             }
+        }
+    }
+
+    fn regex(
+        &mut self,
+        negated: bool,
+        subject: &ast::Expr,
+        pattern: &[u8],
+        place: Span,
+        token: Span,
+    ) -> ExprKind {
+        let subject = self.boxed(subject);
+        let pattern = match crate::regex::parse(&up_to_nul(pattern)) {
+            Ok(pattern) => Box::new(pattern),
+            Err(mistake) => {
+                let error =
+                    format!("regex compilation error (at position {}): {}", mistake.at, mistake.message);
+                return self.poison(&error, within(place, pattern.len(), mistake.at));
+            }
+        };
+        let matches = ExprKind::Regex(subject, pattern);
+        match negated {
+            true => ExprKind::Unary(ast::UnaryOp::Not, Box::new(Expr { kind: matches, token })),
+            false => matches,
         }
     }
 
@@ -326,6 +350,16 @@ const PRINT_FUNCTIONS: &[&str] = &[
     "sprintd",
     "sprintdln",
 ];
+
+/// The byte of a string literal's text in its source; the whole literal where escapes, or several literals in a row,
+/// make text and source differ.
+fn within(literal: Span, len: usize, at: usize) -> Span {
+    if (literal.end - literal.start) as usize != len + 2 {
+        return literal;
+    }
+    let start = literal.start + 1 + at.min(len) as u32;
+    Span { start, end: start + 1, ..literal }
+}
 
 /// A literal's text: strings end at a NUL.
 pub(super) fn up_to_nul(text: &[u8]) -> Vec<u8> {

@@ -129,7 +129,7 @@ impl Printer {
                 self.put("] in ");
                 self.expr(array);
             }
-            ExprKind::Regex { negated, subject, pattern } => {
+            ExprKind::Regex { negated, subject, pattern, .. } => {
                 self.operand(subject);
                 self.put(if *negated { " !~ " } else { " =~ " });
                 self.put(&quoted(pattern));

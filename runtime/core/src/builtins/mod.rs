@@ -2,9 +2,11 @@
 //! name. They find the parts that the call is about and leave the work to the modules for those.
 
 mod arrays;
+mod floats;
 mod memory;
 mod printing;
 mod process;
+mod regex;
 mod stats;
 mod strings;
 

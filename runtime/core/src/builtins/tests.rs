@@ -252,3 +252,33 @@ fn chance_stays_in_its_range() {
         assert!(caller.call().randint(i64::MAX) >= 0);
     });
 }
+
+/// The target may write over the expression: nonsense matches something or nothing, and ends.
+#[test]
+fn nonsense_for_an_expression_ends() {
+    let bench = Bench::new(&[], Limits::DEFAULT);
+    let world = World::default();
+    let mut caller = bench.caller(&world);
+    let mut state = 1u64;
+    for _ in 0..2000 {
+        let mut program = [0u8; 40 + 8 * 12 + 32];
+        for byte in &mut program {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            *byte = (state >> 56) as u8 % 9;
+        }
+        program[0] = 12;
+        program[1..3].fill(0);
+        program[2] = (state >> 40) as u8 % 4;
+        program[3..8].fill(0);
+        for step in program[40..136].as_chunks_mut::<8>().0 {
+            step[5] = 0;
+            step[7] = 0;
+        }
+        let found = caller.call().regex_match(&[1, 2, 3, 4, 0, 7, 8, 1, 1, 5], &program);
+        let group = caller.text(|call, out| call.matched(1, out));
+        assert!(found == 1 || group.is_empty());
+        caller.context.fault = 0;
+    }
+    assert_eq!(caller.call().regex_match(b"a", &[255; 7]), 0);
+    assert_eq!(caller.call().regex_match(b"a", &[255; 4000]), 0);
+}

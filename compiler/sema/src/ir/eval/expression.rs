@@ -9,6 +9,7 @@ use super::{
     Value, store,
 };
 use crate::ir::{BinaryOp, CompareOp, Expr, ExprKind, FuncId, Place, SiteId, StatRef, Type, UnaryOp};
+use crate::regex::Pattern;
 
 /// A place whose index has been evaluated.
 enum Located {
@@ -61,22 +62,7 @@ impl<E: Environment> Evaluator<'_, E> {
                 let (a, b) = (self.expr(a, locals)?, self.expr(b, locals)?);
                 self.operate(*op, &a, &b).map_err(|failure| failure.at(*site))?
             }
-            ExprKind::Compare(op, a, b) => {
-                let (a, b) = (self.expr(a, locals)?, self.expr(b, locals)?);
-                let order = match (&a, &b) {
-                    (Value::Long(a), Value::Long(b)) => a.cmp(b),
-                    (Value::Str(a), Value::Str(b)) => a.cmp(b),
-                    _ => panic!("{a:?} and {b:?} are compared"),
-                };
-                Value::Long(i64::from(match op {
-                    CompareOp::Eq => order.is_eq(),
-                    CompareOp::Ne => order.is_ne(),
-                    CompareOp::Lt => order.is_lt(),
-                    CompareOp::Le => order.is_le(),
-                    CompareOp::Gt => order.is_gt(),
-                    CompareOp::Ge => order.is_ge(),
-                }))
-            }
+            ExprKind::Compare(op, a, b) => self.compare(*op, a, b, locals)?,
             ExprKind::And(a, b) => {
                 Value::Long(i64::from(self.long(a, locals)? != 0 && self.long(b, locals)? != 0))
             }
@@ -92,18 +78,12 @@ impl<E: Environment> Evaluator<'_, E> {
                 Value::Long(i64::from(self.map(*global).contains(&pattern)))
             }
             ExprKind::Call(candidates, args, site) => self.call(candidates, args, expr.ty, *site, locals)?,
+            ExprKind::Regex(subject, pattern, _) => self.regex(subject, pattern, locals)?,
             ExprKind::Builtin(builtin, args, site) => {
                 let args = args.iter().map(|arg| self.expr(arg, locals)).collect::<Evaluated<Vec<_>>>()?;
                 self.builtin(*builtin, &args).map_err(|failure| failure.at(*site))?
             }
-            ExprKind::Stat(stat, op, site) => {
-                let stat = self.stat(stat, locals, Some(*site))?;
-                let value = stat.map_or_else(
-                    || Statistic { shape: Default::default(), values: Vec::new() }.extract(*op),
-                    |stat| stat.extract(*op),
-                );
-                Value::Long(value.map_err(|failure| failure.at(*site))?)
-            }
+            ExprKind::Stat(stat, op, site) => self.extract(stat, *op, *site, locals)?,
             ExprKind::HistogramBucket(stat, index, site) => {
                 Value::Long(self.bucket(stat, index, locals).map_err(|stop| at(stop, *site))?)
             }
@@ -324,10 +304,58 @@ impl<E: Environment> Evaluator<'_, E> {
                 self.outcome.output.extend(args[0].long().to_string().into_bytes());
                 Ok(Value::Long(0))
             }
-            _ => match super::strings::call(builtin, args) {
+            Builtin::matched => self.group(args[0].long()).map(Value::Str),
+            Builtin::ngroups => match &self.matched {
+                Some((_, groups)) => Ok(Value::Long(groups.len() as i64)),
+                None => Err(bad("Attempted to get subexpression count from failed match".to_owned())),
+            },
+            _ => match super::strings::call(builtin, args).or_else(|| super::floats::call(builtin, args)) {
                 Some(result) => result.map(|value| self.cut_value(value)),
                 None => self.environment.builtin(builtin, args).map(|value| self.cut_value(value)),
             },
+        }
+    }
+
+    fn compare(&mut self, op: CompareOp, a: &Expr, b: &Expr, locals: &mut Locals) -> Evaluated<Value> {
+        let (a, b) = (self.expr(a, locals)?, self.expr(b, locals)?);
+        let order = match (&a, &b) {
+            (Value::Long(a), Value::Long(b)) => a.cmp(b),
+            (Value::Str(a), Value::Str(b)) => a.cmp(b),
+            _ => panic!("{a:?} and {b:?} are compared"),
+        };
+        Ok(Value::Long(i64::from(match op {
+            CompareOp::Eq => order.is_eq(),
+            CompareOp::Ne => order.is_ne(),
+            CompareOp::Lt => order.is_lt(),
+            CompareOp::Le => order.is_le(),
+            CompareOp::Gt => order.is_gt(),
+            CompareOp::Ge => order.is_ge(),
+        })))
+    }
+
+    fn extract(&mut self, stat: &StatRef, op: u64, site: SiteId, locals: &mut Locals) -> Evaluated<Value> {
+        let stat = self.stat(stat, locals, Some(site))?;
+        let empty = || Statistic { shape: Default::default(), values: Vec::new() };
+        let value = stat.unwrap_or_else(empty).extract(op);
+        Ok(Value::Long(value.map_err(|failure| failure.at(site))?))
+    }
+
+    fn regex(&mut self, subject: &Expr, pattern: &Pattern, locals: &mut Locals) -> Evaluated<Value> {
+        let subject = self.text(subject, locals)?;
+        let subject = self.cut(subject);
+        self.matched = super::regex::find(pattern, &subject).map(|groups| (subject, groups));
+        Ok(Value::Long(i64::from(self.matched.is_some())))
+    }
+
+    /// `matched(number)`
+    fn group(&self, number: i64) -> Result<Vec<u8>, Failure> {
+        let Some((subject, groups)) = &self.matched else {
+            return Err(bad(format!("Attempted to get subexpression {number} from failed match")));
+        };
+        match usize::try_from(number).ok().and_then(|number| groups.get(number)) {
+            Some(Some((start, end))) => Ok(subject[*start..*end].to_vec()),
+            Some(None) => Ok(Vec::new()),
+            None => Err(bad(format!("Attempted to get nonexistent subexpression {number}"))),
         }
     }
 
@@ -338,4 +366,8 @@ impl<E: Environment> Evaluator<'_, E> {
             Type::Str => self.text(arg, locals).map(Value::Str),
         }
     }
+}
+
+fn bad(message: String) -> Failure {
+    Failure { message: message.into_bytes(), ..Failure::new(Fault::BadArgument) }
 }
