@@ -1,7 +1,9 @@
-//! Call frame information: the rule for the CFA at a pc (DWARF 5, 6.4; LSB, "Exception Frames"), from .eh_frame and
+//! Call frame information: the rules at a pc, that for the CFA above all (DWARF 5, 6.4; LSB, "Exception Frames"), from .eh_frame and
 //! .debug_frame.
 
-use gimli::{BaseAddresses, CfaRule, LittleEndian, UnwindContext, UnwindSection};
+use gimli::{
+    BaseAddresses, CfaRule, FrameDescriptionEntry, LittleEndian, UnwindContext, UnwindSection, UnwindTableRow,
+};
 use rstap_abi::address::LinkAddr;
 
 use crate::dwarf::Slice;
@@ -23,15 +25,42 @@ pub(crate) enum Cfa<'d> {
 
 /// The rule at `pc`, from the module's .eh_frame, else from .debug_frame of the module or its debug file.
 pub(crate) fn cfa_at<'d>(elf: &Elf<'d>, debug: Option<&Elf<'d>>, pc: LinkAddr) -> Option<Cfa<'d>> {
-    from_eh_frame(elf, pc).or_else(|| {
-        let section = elf.section(".debug_frame").or_else(|| debug?.section(".debug_frame"))?;
-        let mut frame = gimli::DebugFrame::new(section, LittleEndian);
-        frame.set_address_size(8);
-        cfa_in(&frame, &BaseAddresses::default(), pc)
-    })
+    with_row(elf, debug, pc, &mut CfaOfRow)
 }
 
-fn from_eh_frame<'d>(elf: &Elf<'d>, pc: LinkAddr) -> Option<Cfa<'d>> {
+/// What is done with the rules at a pc. The two kinds of sections are different types, hence no closure.
+pub(crate) trait RowUser<'d> {
+    /// What comes of it.
+    type Answer;
+
+    /// Answers from the row of the table that applies.
+    fn use_row<S: UnwindSection<Slice<'d>>>(
+        &mut self,
+        section: &S,
+        fde: &FrameDescriptionEntry<Slice<'d>>,
+        row: &UnwindTableRow<usize>,
+    ) -> Option<Self::Answer>;
+}
+
+/// Finds the rules at `pc`, in .eh_frame, else in .debug_frame of the module or its debug file.
+pub(crate) fn with_row<'d, U: RowUser<'d>>(
+    elf: &Elf<'d>,
+    debug: Option<&Elf<'d>>,
+    pc: LinkAddr,
+    user: &mut U,
+) -> Option<U::Answer> {
+    if let Some(answer) = from_eh_frame(elf, pc, user) {
+        return Some(answer);
+    }
+    let section = elf.section(".debug_frame").or_else(|| debug?.section(".debug_frame"))?;
+    let mut frame = gimli::DebugFrame::new(section, LittleEndian);
+    frame.set_address_size(8);
+    let bases = BaseAddresses::default();
+    let fde = frame.fde_for_address(&bases, pc.0, gimli::DebugFrame::cie_from_offset).ok()?;
+    use_rules(&frame, &bases, &fde, pc, user)
+}
+
+fn from_eh_frame<'d, U: RowUser<'d>>(elf: &Elf<'d>, pc: LinkAddr, user: &mut U) -> Option<U::Answer> {
     let section = elf.section(".eh_frame")?;
     let mut frame = gimli::EhFrame::new(section, LittleEndian);
     frame.set_address_size(8);
@@ -42,7 +71,19 @@ fn from_eh_frame<'d>(elf: &Elf<'d>, pc: LinkAddr) -> Option<Cfa<'d>> {
             bases = set(bases, address);
         }
     }
-    from_search_table(elf, &frame, &bases, pc).or_else(|| cfa_in(&frame, &bases, pc))
+    let fde = match from_search_table(elf, &frame, &bases, pc) {
+        Search::Found(fde) => fde,
+        Search::Absent => return None,
+        Search::NoTable => frame.fde_for_address(&bases, pc.0, gimli::EhFrame::cie_from_offset).ok()?,
+    };
+    use_rules(&frame, &bases, &fde, pc, user)
+}
+
+enum Search<'d> {
+    Found(FrameDescriptionEntry<Slice<'d>>),
+    /// The table lists all entries, and none is for the address.
+    Absent,
+    NoTable,
 }
 
 /// .eh_frame_hdr has a table to find the entry by bisection.
@@ -51,39 +92,57 @@ fn from_search_table<'d>(
     frame: &gimli::EhFrame<Slice<'d>>,
     bases: &BaseAddresses,
     pc: LinkAddr,
-) -> Option<Cfa<'d>> {
-    let header = gimli::EhFrameHdr::new(elf.section(".eh_frame_hdr")?, LittleEndian);
-    let bases = bases.clone().set_eh_frame_hdr(elf.section_address(".eh_frame_hdr")?);
-    let parsed = header.parse(&bases, 8).ok()?;
-    let fde = parsed.table()?.fde_for_address(frame, &bases, pc.0, gimli::EhFrame::cie_from_offset).ok()?;
-    rule(frame, &bases, &fde, pc)
+) -> Search<'d> {
+    let (Some(section), Some(address)) = (elf.section(".eh_frame_hdr"), elf.section_address(".eh_frame_hdr"))
+    else {
+        return Search::NoTable;
+    };
+    let bases = bases.clone().set_eh_frame_hdr(address);
+    let Ok(header) = gimli::EhFrameHdr::new(section, LittleEndian).parse(&bases, 8) else {
+        return Search::NoTable;
+    };
+    let Some(table) = header.table() else { return Search::NoTable };
+    match table.fde_for_address(frame, &bases, pc.0, gimli::EhFrame::cie_from_offset) {
+        Ok(fde) => Search::Found(fde),
+        Err(gimli::Error::NoUnwindInfoForAddress) => Search::Absent,
+        Err(_) => Search::NoTable,
+    }
 }
 
-fn cfa_in<'d, S>(section: &S, bases: &BaseAddresses, pc: LinkAddr) -> Option<Cfa<'d>>
-where
-    S: UnwindSection<Slice<'d>>,
-{
-    let fde = section.fde_for_address(bases, pc.0, S::cie_from_offset).ok()?;
-    rule(section, bases, &fde, pc)
-}
-
-fn rule<'d, S>(
+fn use_rules<'d, S, U>(
     section: &S,
     bases: &BaseAddresses,
-    fde: &gimli::FrameDescriptionEntry<Slice<'d>>,
+    fde: &FrameDescriptionEntry<Slice<'d>>,
     pc: LinkAddr,
-) -> Option<Cfa<'d>>
+    user: &mut U,
+) -> Option<U::Answer>
 where
     S: UnwindSection<Slice<'d>>,
+    U: RowUser<'d>,
 {
     let mut context = UnwindContext::new();
     let row = fde.unwind_info_for_address(section, bases, &mut context, pc.0).ok()?;
-    match row.cfa() {
-        CfaRule::RegisterAndOffset { register, offset } => {
-            Some(Cfa::Register { register: register.0, offset: *offset })
-        }
-        CfaRule::Expression(expression) => {
-            Some(Cfa::Expression(expression.get(section).ok()?, fde.cie().encoding()))
+    user.use_row(section, fde, row)
+}
+
+struct CfaOfRow;
+
+impl<'d> RowUser<'d> for CfaOfRow {
+    type Answer = Cfa<'d>;
+
+    fn use_row<S: UnwindSection<Slice<'d>>>(
+        &mut self,
+        section: &S,
+        fde: &FrameDescriptionEntry<Slice<'d>>,
+        row: &UnwindTableRow<usize>,
+    ) -> Option<Cfa<'d>> {
+        match row.cfa() {
+            CfaRule::RegisterAndOffset { register, offset } => {
+                Some(Cfa::Register { register: register.0, offset: *offset })
+            }
+            CfaRule::Expression(expression) => {
+                Some(Cfa::Expression(expression.get(section).ok()?, fde.cie().encoding()))
+            }
         }
     }
 }

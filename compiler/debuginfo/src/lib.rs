@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod cfi;
+mod debug_files;
 mod dwarf;
 mod elf;
 mod module;
@@ -22,7 +23,9 @@ pub mod plt;
 pub mod scope;
 pub mod sdt;
 pub mod types;
+pub mod unwind;
 
+pub use debug_files::{alt_file_candidates, debug_file_candidates};
 pub use dwarf::{DieRef, DwarfError};
 pub use elf::{AltLink, AttachError, DebugLink, ElfError, Kind, Symbol, Tls, inflate};
 pub use functions::{Function, Inline, Instances, Listed, Range};

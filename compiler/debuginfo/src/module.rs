@@ -18,6 +18,7 @@ use crate::plt::{self, PltEntry};
 use crate::scope::{self, Variable};
 use crate::sdt::{self, Mark};
 use crate::types::{self, Member, NameIndex, Type, TypeId};
+use crate::unwind::{self, Caller, FrameRegisters};
 
 /// An executable or shared object, with its separate debug file if that was attached. Answers are computed when
 /// asked for and kept; it can be shared between threads.
@@ -250,6 +251,22 @@ impl<'d> Module<'d> {
     pub fn line_at(&self, address: LinkAddr) -> Option<Line> {
         let mut units = self.dwarf.units_at(address.0).into_iter();
         units.find_map(|unit| lines::line_in_unit(&self.dwarf, unit, address))
+    }
+
+    // ---- Frames ----
+
+    /// The caller of a frame of this module, by its call frame information; `None` if that says nothing about the
+    /// address. `at` is what the rules are looked up for: the frame's pc, or the byte before it where the pc is a
+    /// return address, which may be behind the end of the calling function. `bias` is the address that the file's
+    /// address 0 was loaded at; `read` reads a word of the process.
+    pub fn caller(
+        &self,
+        at: LinkAddr,
+        registers: &FrameRegisters,
+        bias: u64,
+        read: &dyn Fn(u64) -> Option<u64>,
+    ) -> Option<Caller> {
+        unwind::caller(&self.elf, self.debug_elf.as_ref(), at, &unwind::Frame { registers, bias, read })
     }
 
     // ---- Variables ----

@@ -1,5 +1,4 @@
 //! The ELF files of a run with their debug information: found, read once, and numbered when a probe is in them.
-//! Where separate debug files are is `gdb`'s convention: by build-id, then by .gnu_debuglink.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
@@ -7,13 +6,10 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use rstap_debuginfo::{ElfError, inflate};
+use rstap_debuginfo::{ElfError, alt_file_candidates, debug_file_candidates, inflate};
 use rstap_program::ModuleId;
 
 use crate::files::Files;
-
-/// Directories with separate debug files.
-const DEBUG_ROOTS: &[&str] = &["/usr/lib/debug"];
 
 /// Why a file can not be probed.
 #[derive(Debug)]
@@ -210,27 +206,6 @@ fn attach_debug<'d>(
     }
 }
 
-fn debug_file_candidates(path: &Path, module: &rstap_debuginfo::Module<'_>) -> Vec<PathBuf> {
-    let mut candidates = Vec::new();
-    let build_id = module.build_id().unwrap_or_default();
-    if let Some((first, rest)) = build_id.split_first().filter(|(_, rest)| !rest.is_empty()) {
-        for root in DEBUG_ROOTS {
-            candidates.push(PathBuf::from(format!("{root}/.build-id/{first:02x}/{}.debug", hex(rest))));
-        }
-    }
-    if let (Some(link), Some(directory)) = (module.debug_link(), path.parent()) {
-        candidates.push(directory.join(link.name));
-        candidates.push(directory.join(".debug").join(link.name));
-        for root in DEBUG_ROOTS {
-            let below_root = directory.strip_prefix("/").unwrap_or(directory);
-            candidates.push(Path::new(root).join(below_root).join(link.name));
-        }
-    }
-    // A debug link may name the stripped file itself.
-    candidates.retain(|candidate| candidate != path);
-    candidates
-}
-
 /// Tries the places of the file that dwz moved common parts to.
 fn attach_alt<'d>(
     files: &(dyn Files<'d> + 'd),
@@ -239,15 +214,9 @@ fn attach_alt<'d>(
     search: &mut DebugSearch,
 ) {
     let Some(link) = module.debug_alt_link() else { return };
-    // A relative path is relative to the file that has the link.
     let holder = search.found.as_deref().unwrap_or(path);
-    let directory = files.canonicalize(holder).unwrap_or_else(|_| holder.to_owned());
-    let mut candidates = vec![directory.parent().unwrap_or(Path::new("/")).join(link.path)];
-    if let Some((first, rest)) = link.build_id.split_first() {
-        for root in DEBUG_ROOTS {
-            candidates.push(PathBuf::from(format!("{root}/.build-id/{first:02x}/{}.debug", hex(rest))));
-        }
-    }
+    let holder = files.canonicalize(holder).unwrap_or_else(|_| holder.to_owned());
+    let candidates = alt_file_candidates(&holder, &link);
     for candidate in candidates {
         let problem = match files.read(&candidate) {
             Ok(bytes) => match module.attach_alt(inflated(files, bytes)) {
@@ -259,13 +228,6 @@ fn attach_alt<'d>(
         };
         search.tried.push((candidate, problem));
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// The program in the `#!` line (execve(2)).

@@ -226,10 +226,13 @@ macro_rules! for_each_builtin {
             register_number(Long) -> Long, true;
             /// Argument `n` (from 1) of the function entered, by the calling convention: registers, then the stack.
             argument(Long) -> Long, true;
-            /// Symbol, symbol+offset, module or file:line of an address, by kind 0, 1, 2, 3.
+            /// `symbol(address, form)`: what is known about an address, worded as number `form` of
+            /// `rstap_core::env::SymbolForm`, plus 16 if the address is where a call returns to.
             symbol(Long, Long) -> Str, false;
             /// Backtrace of at most n frames as hexadecimal addresses.
             backtrace(Long) -> Str, false;
+            /// `frame(n)`: address of the n-th frame of the backtrace, 0 being the innermost; 0 where there is none.
+            frame(Long) -> Long, false;
 
             // Time and chance.
             /// Clock 0: since 1970; 1: monotonic; 2: CPU time of the thread. Nanoseconds.

@@ -48,18 +48,65 @@ pub enum ProcessText<'a> {
     TimeZone,
 }
 
-/// How an address is to be worded, by the argument of `symbol`.
+/// How an address is to be worded, by the number that `symbol` is called with. Where the symbol is not known, the
+/// address stands for it, with the module and the position in it in the forms that name the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SymbolForm {
-    /// The symbol alone.
+    /// The symbol.
     Name,
-    /// Symbol, offset, module.
+    /// `symbol+offset/size [module]`
     Data,
-    /// The module.
+    /// Path of the module; nothing if there is none.
     Module,
-    /// File and line.
+    /// `file:line`; the address if that is not known.
+    FileLine,
+    /// The source file; the address if that is not known.
+    File,
+    /// The line; the address if that is not known.
     Line,
+    /// `address : symbol+offset/size [module]`
+    Full,
+    /// `address : symbol+offset/size at file:line [module]`
+    FullLine,
+    /// `symbol+offset [last component of the module's path]`
+    Simple,
+    /// `symbol+offset`
+    Brief,
+    /// Address of the module's first byte in hexadecimal; nothing if there is no module.
+    ModuleStart,
+    /// The module's build-id in hexadecimal; nothing if it has none.
+    BuildId,
 }
+
+impl SymbolForm {
+    /// The forms by their number.
+    pub const ALL: [SymbolForm; 12] = [
+        SymbolForm::Name,
+        SymbolForm::Data,
+        SymbolForm::Module,
+        SymbolForm::FileLine,
+        SymbolForm::File,
+        SymbolForm::Line,
+        SymbolForm::Full,
+        SymbolForm::FullLine,
+        SymbolForm::Simple,
+        SymbolForm::Brief,
+        SymbolForm::ModuleStart,
+        SymbolForm::BuildId,
+    ];
+}
+
+/// An address that is to be worded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// The address.
+    pub value: u64,
+    /// It is where a call returns to: the call is before it, perhaps at the very end of its function.
+    pub is_return: bool,
+}
+
+/// Bytes of the longest address with `0x` and a blank.
+const MAX_ADDRESS_TEXT: usize = 19;
 
 /// The surroundings of a handler. No method may panic, allocate or wait without a bound when it runs in a target.
 pub trait Env {
@@ -121,15 +168,26 @@ pub trait Env {
     fn process_text(&self, _context: &Context, _which: ProcessText<'_>, _out: &mut Text<'_>) {}
 
     /// Words an address. The default is the address in hexadecimal.
-    fn symbol(&self, _context: &Context, address: u64, _form: SymbolForm, out: &mut Text<'_>) {
-        out.put_hex(address);
+    fn symbol(&self, _context: &Context, address: Address, _form: SymbolForm, out: &mut Text<'_>) {
+        out.put_hex(address.value);
     }
 
-    /// Writes the addresses of at most `frames` frames in hexadecimal, separated by blanks. The default knows only
-    /// the innermost one.
+    /// Writes the addresses of at most `frames` frames in hexadecimal, separated by blanks.
     fn backtrace(&self, context: &Context, frames: u64, out: &mut Text<'_>) {
-        if frames > 0 {
-            out.put_hex(context.registers[rstap_abi::context::register::RIP]);
+        for (n, address) in (0..frames).map_while(|n| Some((n, self.frame(context, n)?))) {
+            // Cut between addresses: half of one would be another one.
+            if out.room() < MAX_ADDRESS_TEXT {
+                break;
+            }
+            if n > 0 {
+                out.put(b" ");
+            }
+            out.put_hex(address);
         }
+    }
+
+    /// Address of the `n`-th frame of the stack, 0 being the innermost. The default knows only that one.
+    fn frame(&self, context: &Context, n: u64) -> Option<u64> {
+        (n == 0).then_some(context.registers[rstap_abi::context::register::RIP])
     }
 }

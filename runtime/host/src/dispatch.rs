@@ -12,6 +12,8 @@ use rstap_program::{ProbeId, Program};
 use crate::backend::{Handlers, Hit, Verdict};
 use crate::environment::HostEnv;
 use crate::output::Output;
+use crate::process::Mapping;
+use crate::symbols::Symbols;
 
 /// What all workers share.
 pub struct Shared<'s> {
@@ -27,6 +29,8 @@ pub struct Shared<'s> {
     pub output: Output<'s>,
     /// `target()`
     pub target: AtomicU32,
+    /// What processes have mapped.
+    pub symbols: Symbols,
 }
 
 /// Memory of one worker.
@@ -118,7 +122,7 @@ impl<'w, 's> Worker<'w, 's> {
         memory: Option<&dyn crate::backend::TargetMemory>,
     ) -> (Outcome, bool) {
         let target = self.shared.target.load(Ordering::Relaxed);
-        let env = HostEnv::new(self.owner, &self.shared.output, target, memory);
+        let env = HostEnv::new(self.owner, &self.shared.output, target, &self.shared.symbols, memory);
         let outcome = self.runner.run(&env, probe.0, hit);
         (outcome, env.wrote_registers())
     }
@@ -157,6 +161,10 @@ impl Handlers for Worker<'_, '_> {
             wrote_registers,
             end: self.wants_end(),
         }
+    }
+
+    fn mapped(&mut self, pid: u32, mappings: &[Mapping]) {
+        self.shared.symbols.remember(pid as i32, mappings);
     }
 
     fn skip(&mut self, _probe: ProbeId) {

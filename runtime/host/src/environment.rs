@@ -5,13 +5,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use rstap_abi::context::Context;
-use rstap_core::env::{Clock, Env, ProcessNumber, ProcessText, SymbolForm};
+use rstap_core::env::{Address, Clock, Env, ProcessNumber, ProcessText, SymbolForm};
 use rstap_core::image::Code;
 use rstap_core::text::Text;
 
 use crate::backend::TargetMemory;
 use crate::output::Output;
-use crate::process::{Status, maps, status};
+use crate::process::{Status, status};
+use crate::symbols::{self, Place, Stack, Symbols};
 
 /// The surroundings of one handler.
 pub struct HostEnv<'h, 's> {
@@ -19,6 +20,10 @@ pub struct HostEnv<'h, 's> {
     output: &'h Output<'s>,
     target: u32,
     memory: Option<&'h dyn TargetMemory>,
+    symbols: &'h Symbols,
+    /// Whether what the process has mapped was read for this handler.
+    mappings_read: Cell<bool>,
+    stack: RefCell<Option<Stack>>,
     wrote_registers: Cell<bool>,
     about: RefCell<Option<Status>>,
 }
@@ -29,15 +34,26 @@ impl<'h, 's> HostEnv<'h, 's> {
         owner: u32,
         output: &'h Output<'s>,
         target: u32,
+        symbols: &'h Symbols,
         memory: Option<&'h dyn TargetMemory>,
     ) -> HostEnv<'h, 's> {
-        let (wrote_registers, about) = (Cell::new(false), RefCell::new(None));
-        HostEnv { owner, output, target, memory, wrote_registers, about }
+        let (wrote_registers, mappings_read) = (Cell::new(false), Cell::new(false));
+        let (about, stack) = (RefCell::new(None), RefCell::new(None));
+        HostEnv { owner, output, target, memory, symbols, mappings_read, stack, wrote_registers, about }
     }
 
     /// Whether the handler changed registers.
     pub fn wrote_registers(&self) -> bool {
         self.wrote_registers.get()
+    }
+
+    /// What is at an address of the process at the probe; in a probe that no target hits, of any process there was.
+    fn find(&self, context: &Context, address: u64) -> Option<Place> {
+        let pid = self.memory.is_some().then(|| process_of(context));
+        if let Some(pid) = pid.filter(|_| !self.mappings_read.replace(true)) {
+            self.symbols.refresh(pid);
+        }
+        self.symbols.find(pid, address, self.memory)
     }
 
     fn status<T>(&self, context: &Context, get: impl FnOnce(&Status) -> T) -> Option<T> {
@@ -163,17 +179,15 @@ impl Env for HostEnv<'_, '_> {
         }
     }
 
-    fn symbol(&self, context: &Context, address: u64, form: SymbolForm, out: &mut Text<'_>) {
-        match form {
-            SymbolForm::Module => {
-                let mappings = maps::read(process_of(context)).unwrap_or_default();
-                match mappings.iter().find(|m| (m.start..m.end).contains(&address)) {
-                    Some(mapping) if !mapping.path.is_empty() => out.put(mapping.path.as_bytes()),
-                    _ => out.put(b"<unknown>"),
-                };
-            }
-            _ => crate::symbols::put(process_of(context), address, form, out),
-        }
+    fn symbol(&self, context: &Context, address: Address, form: SymbolForm, out: &mut Text<'_>) {
+        symbols::put(address, form, |address| self.find(context, address), out);
+    }
+
+    fn frame(&self, context: &Context, n: u64) -> Option<u64> {
+        let memory = self.memory?;
+        let mut stack = self.stack.borrow_mut();
+        let stack = stack.get_or_insert_with(|| Stack::new(&context.registers));
+        stack.frame(n, memory, &|address| self.find(context, address))
     }
 }
 

@@ -41,6 +41,7 @@ use crate::process::filter::MissingModule;
 use crate::process::newcomers::Newcomers;
 use crate::process::{Modules, status};
 use crate::signals::Signals;
+use crate::symbols::Symbols;
 use crate::timers::{Due, Stop, Timers};
 
 /// What a session works on.
@@ -247,6 +248,7 @@ impl Session {
             session,
             output: Output::new(&self.program, consumer, self.plan.ring_words),
             target: AtomicU32::new(0),
+            symbols: Symbols::default(),
         };
         std::thread::scope(|scope| {
             let writer = scope.spawn(|| shared.output.run(sink, is_alive, || self.ender.end()));

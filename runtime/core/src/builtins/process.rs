@@ -4,8 +4,11 @@ use rstap_abi::context::flags;
 use rstap_abi::image;
 
 use crate::call::Call;
-use crate::env::{Clock, Env, ProcessNumber, ProcessText, SymbolForm};
+use crate::env::{Address, Clock, Env, ProcessNumber, ProcessText, SymbolForm};
 use crate::text::Text;
+
+/// Added to the form of `symbol` for a return address.
+const RETURN_ADDRESS: i64 = 16;
 
 macro_rules! numbers {
     ($($method:ident = $which:ident,)*) => {
@@ -82,18 +85,24 @@ impl<E: Env> Call<'_, E> {
     }
 
     pub fn symbol(&mut self, address: i64, kind: i64, out: &mut Text<'_>) {
-        let form = match kind {
-            0 => SymbolForm::Name,
-            1 => SymbolForm::Data,
-            2 => SymbolForm::Module,
-            _ => SymbolForm::Line,
-        };
-        self.env.symbol(self.context, address as u64, form, out);
+        let is_return = kind & RETURN_ADDRESS != 0;
+        let form = usize::try_from(kind & !RETURN_ADDRESS).ok().and_then(|kind| SymbolForm::ALL.get(kind));
+        if let Some(form) = form {
+            self.env.symbol(self.context, Address { value: address as u64, is_return }, *form, out);
+        }
     }
 
     pub fn backtrace(&mut self, frames: i64, out: &mut Text<'_>) {
         let frames = u64::try_from(frames).unwrap_or(0).min(self.context.limits.max_backtrace);
-        self.env.backtrace(self.context, frames, out);
+        if self.registers_valid() != 0 {
+            self.env.backtrace(self.context, frames, out);
+        }
+    }
+
+    pub fn frame(&mut self, n: i64) -> i64 {
+        let n = u64::try_from(n).ok().filter(|n| *n < self.context.limits.max_backtrace);
+        let n = n.filter(|_| self.registers_valid() != 0);
+        n.and_then(|n| self.env.frame(self.context, n)).map_or(0, |address| address as i64)
     }
 
     pub fn time_ns(&mut self, clock: i64) -> i64 {

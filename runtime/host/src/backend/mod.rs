@@ -7,6 +7,8 @@ pub mod ptrace;
 use rstap_abi::context::Registers;
 use rstap_program::ProbeId;
 
+use crate::process::Mapping;
+
 /// Memory of the process at the probe, as the program itself sees it: without breakpoints.
 pub trait TargetMemory {
     /// Copies from it; `false` when not all of it can be read.
@@ -46,6 +48,8 @@ pub struct Verdict {
 pub trait Handlers {
     /// Runs the handler of a probe.
     fn run(&mut self, hit: Hit<'_>) -> Verdict;
+    /// A process has these mappings now. Not all changes are told.
+    fn mapped(&mut self, _pid: u32, _mappings: &[Mapping]) {}
     /// Counts a probe whose handler cannot be run, for a reason that is the backend's.
     fn skip(&mut self, probe: ProbeId);
 }

@@ -42,8 +42,12 @@ impl Mapping {
 
 /// Mappings of a process by rising address.
 pub fn read(pid: i32) -> io::Result<Vec<Mapping>> {
-    let text = std::fs::read(format!("/proc/{pid}/maps"))?;
-    Ok(String::from_utf8_lossy(&text).lines().filter_map(parse).collect())
+    Ok(parse_all(&std::fs::read(format!("/proc/{pid}/maps"))?))
+}
+
+/// Mappings in the words of the kernel.
+pub fn parse_all(text: &[u8]) -> Vec<Mapping> {
+    String::from_utf8_lossy(text).lines().filter_map(parse).collect()
 }
 
 fn parse(line: &str) -> Option<Mapping> {

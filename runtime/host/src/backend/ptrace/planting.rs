@@ -31,6 +31,7 @@ impl<H: Handlers> Tracer<H> {
         let Some(process) = self.processes.get(&pid) else { return };
         let space = process.space;
         let Ok(mappings) = maps::read(pid) else { return };
+        self.handlers.mapped(pid as u32, &mappings);
         let wanted = self.wanted(pid, &mappings);
         self.forget_unmapped(pid, space, &mappings);
         let loader = if self.awaits_file(pid, space) {
