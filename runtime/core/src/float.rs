@@ -58,8 +58,8 @@ pub(crate) fn remainder(x: f64, y: f64) -> f64 {
     let mut exponent = high;
     if high >= low {
         // Long division, one bit of the quotient a time: at most 2098.
-        odd = (rest / divisor) & 1 == 1;
-        rest %= divisor;
+        odd = rest.checked_div(divisor).is_some_and(|whole| whole & 1 == 1);
+        rest = rest.checked_rem(divisor).unwrap_or(0);
         while exponent > low {
             exponent = exponent.wrapping_sub(1);
             rest <<= 1;
@@ -127,9 +127,10 @@ pub(crate) fn to_long(value: f64, rounding: Rounding) -> i64 {
     }
 }
 
-/// A fixed-point number with room for each double: limbs from the least on, [`BELOW`] of them below the point.
+/// A fixed-point number with room for each double, and below for what decides how a text is rounded: limbs from the
+/// least on, [`BELOW`] of them below the point.
 const LIMBS: usize = BELOW + 32;
-const BELOW: usize = 34;
+const BELOW: usize = 40;
 /// Digits before the point, at most 309, and after it.
 const DIGITS: usize = 310 + MOST_DECIMALS;
 /// No double has more decimals that are not 0.
@@ -201,7 +202,12 @@ fn fixed_point(value: f64) -> [u32; LIMBS] {
 
 /// Divides in place; the remainder.
 fn divide_by_ten(limbs: &mut [u32]) -> u8 {
-    let mut rest = 0u64;
+    divide_by_ten_with(limbs, 0)
+}
+
+/// The same with a digit above the highest limb.
+fn divide_by_ten_with(limbs: &mut [u32], digit: u64) -> u8 {
+    let mut rest = digit;
     for limb in limbs.iter_mut().rev() {
         let value = rest << 32 | u64::from(*limb);
         *limb = (value / 10) as u32;
@@ -212,7 +218,12 @@ fn divide_by_ten(limbs: &mut [u32]) -> u8 {
 
 /// Multiplies in place; what leaves at the top.
 fn times_ten(limbs: &mut [u32]) -> u8 {
-    let mut carry = 0u64;
+    times_ten_plus(limbs, 0)
+}
+
+/// The same and adds a digit.
+fn times_ten_plus(limbs: &mut [u32], digit: u64) -> u8 {
+    let mut carry = digit;
     for limb in limbs {
         let value = u64::from(*limb).wrapping_mul(10).wrapping_add(carry);
         *limb = value as u32;
@@ -231,10 +242,95 @@ fn count_up(digits: &mut [u8]) {
     }
 }
 
-/// The double that a text is: decimal digits with sign, point and exponent, or `inf`, `infinity`, `nan` in any case;
-/// blanks around it do not matter.
+/// The double that a text is: decimal digits with sign, point and exponent; blanks around it do not matter. Rounded to
+/// the nearest, of two to the even.
 pub(crate) fn parse(text: &[u8]) -> Option<f64> {
-    core::str::from_utf8(text.trim_ascii()).ok()?.parse().ok()
+    let text = text.trim_ascii();
+    let (sign, text) = match text.split_first() {
+        Some((b'-', rest)) => (SIGN, rest),
+        Some((b'+', rest)) => (0, rest),
+        _ => (0, text),
+    };
+    let end = text.iter().position(|byte| matches!(byte, b'e' | b'E'));
+    let (number, exponent) = match end.and_then(|end| text.split_at_checked(end)) {
+        Some((number, [_, digits @ ..])) => (number, power(digits)?),
+        _ => (text, 0),
+    };
+    let point = number.iter().position(|&byte| byte == b'.').unwrap_or(number.len());
+    let (whole, fraction) = number.split_at_checked(point)?;
+    let fraction = fraction.get(1..).unwrap_or_default();
+    let is_number = |digits: &[u8]| digits.iter().all(u8::is_ascii_digit);
+    if !is_number(whole) || !is_number(fraction) || whole.len().saturating_add(fraction.len()) == 0 {
+        return None;
+    }
+    Some(f64::from_bits(sign | magnitude(whole, fraction, exponent)))
+}
+
+/// Decimal exponents beyond this, and the digits, make no difference.
+const MOST_POWER: i64 = 1 << 12;
+
+/// An exponent; a huge one is as good as a large one.
+fn power(text: &[u8]) -> Option<i64> {
+    let (negative, digits) = match text.split_first() {
+        Some((b'-', rest)) => (true, rest),
+        Some((b'+', rest)) => (false, rest),
+        _ => (false, text),
+    };
+    if digits.is_empty() {
+        return None;
+    }
+    let mut value = 0i64;
+    for digit in digits {
+        let digit = i64::from(digit.is_ascii_digit().then(|| digit.wrapping_sub(b'0'))?);
+        value = value.wrapping_mul(10).wrapping_add(digit).min(MOST_POWER);
+    }
+    Some(if negative { value.wrapping_neg() } else { value })
+}
+
+/// The bits of a number without sign: its fixed-point form, rounded. Decimals are added from the last on, which is
+/// exact for all that end in binary too, and so for every tie.
+fn magnitude(whole: &[u8], fraction: &[u8], exponent: i64) -> u64 {
+    let digits = || whole.iter().chain(fraction).map(|digit| u64::from(digit.wrapping_sub(b'0')));
+    let point = (whole.len() as i64).saturating_add(exponent);
+    let (before, zeros) = (usize::try_from(point).unwrap_or(0), point.min(0).unsigned_abs());
+    let mut limbs = [0u32; LIMBS];
+    let Some((below, above)) = limbs.split_at_mut_checked(BELOW) else { return 0 };
+    for digit in digits().chain(core::iter::repeat(0)).take(before) {
+        if times_ten_plus(above, digit) != 0 {
+            return INFINITY;
+        }
+    }
+    let after = whole.len().saturating_add(fraction.len()).saturating_sub(before);
+    for digit in digits().rev().take(after) {
+        divide_by_ten_with(below, digit);
+    }
+    for _ in 0..zeros.min(MOST_POWER as u64) {
+        divide_by_ten_with(below, 0);
+    }
+    rounded(&limbs)
+}
+
+const INFINITY: u64 = 0x7ff << FRACTION_BITS;
+
+/// The bits of the double nearest to a fixed-point number.
+fn rounded(limbs: &[u32; LIMBS]) -> u64 {
+    let Some(top) = limbs.iter().rposition(|&limb| limb != 0) else { return 0 };
+    let bits = limbs.get(top).map_or(0, |limb| 32u32.wrapping_sub(limb.leading_zeros()));
+    // Number of the bit that becomes the last one of the fraction.
+    const LOWEST: u32 = (32 * BELOW as i32 + LEAST) as u32;
+    let last = (top as u32).wrapping_mul(32).wrapping_add(bits).saturating_sub(FRACTION_BITS + 1).max(LOWEST);
+    let (limb, shift) = ((last / 32) as usize, last % 32);
+    let at = |index: usize| u128::from(limbs.get(index).copied().unwrap_or(0));
+    let window = at(limb) | at(limb.wrapping_add(1)) << 32 | at(limb.wrapping_add(2)) << 64;
+    let mantissa = (window >> shift) as u64;
+    let half = last.wrapping_sub(1);
+    let is_set = limbs.get((half / 32) as usize).is_some_and(|limb| limb >> (half % 32) & 1 == 1);
+    let under =
+        limbs.get((half / 32) as usize).is_some_and(|limb| limb & (1u32 << (half % 32)).wrapping_sub(1) != 0);
+    let rest = under || limbs.iter().take((half / 32) as usize).any(|&limb| limb != 0);
+    let up = is_set && (rest || mantissa & 1 == 1);
+    let exponent = u64::from(last.wrapping_sub(LOWEST));
+    (exponent << FRACTION_BITS).wrapping_add(mantissa).wrapping_add(u64::from(up)).min(INFINITY)
 }
 
 #[cfg(test)]

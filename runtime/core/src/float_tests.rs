@@ -108,7 +108,30 @@ fn remainders_are_to_the_nearest() {
 
 #[test]
 fn texts_are_read() {
-    assert_eq!(parse(b" -0.25 "), Some(-0.25));
-    assert_eq!(parse(b"1e3"), Some(1000.0));
-    assert!([&b""[..], b"abc", b"2.5x", b"\xff"].iter().all(|text| parse(text).is_none()));
+    for value in samples() {
+        for text in [format!("{value}"), format!("{value:e}"), format!("{value:.3}"), format!("{value:.25e}")]
+        {
+            let expected: f64 = text.parse().expect("a number");
+            assert_eq!(parse(text.as_bytes()).map(f64::to_bits), Some(expected.to_bits()), "{text}");
+        }
+    }
+    for text in [
+        " -0.25 ",
+        "1E+3",
+        ".5",
+        "5.",
+        "1e400",
+        "-1e-400",
+        "9007199254740993",
+        "2.4703282292062328e-324",
+        "0e99999999999999999999",
+    ] {
+        let expected: f64 = text.trim().parse().expect("a number");
+        assert_eq!(parse(text.as_bytes()).map(f64::to_bits), Some(expected.to_bits()), "{text}");
+    }
+    assert!(
+        ["", "abc", "2.5x", "1e", ".", "-", "1e+", "1.2.3", "e5"]
+            .iter()
+            .all(|text| parse(text.as_bytes()).is_none())
+    );
 }

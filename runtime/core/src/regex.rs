@@ -171,7 +171,9 @@ impl<'m> Machine<'m> {
         if self.found && slots.first() > self.best.first() {
             return;
         }
-        self.work.copy_from_slice(slots);
+        for (slot, kept) in self.work.iter_mut().zip(slots) {
+            *slot = *kept;
+        }
         self.follow(number.wrapping_add(1), at, next);
     }
 
@@ -247,7 +249,9 @@ impl<'m> Machine<'m> {
         };
         if better {
             self.found = true;
-            self.best.copy_from_slice(self.work);
+            for (best, slot) in self.best.iter_mut().zip(&*self.work) {
+                *best = *slot;
+            }
         }
     }
 }

@@ -20,8 +20,9 @@ pub(super) fn call(builtin: Builtin, args: &[Value]) -> Option<Result<Value, Fai
         Builtin::string_to_fp => {
             let text = String::from_utf8_lossy(args[0].text().trim_ascii()).into_owned();
             match text.parse() {
-                Ok(value) => value,
-                Err(_) => return Some(Err(bad("invalid format".to_owned()))),
+                // The names of infinity and of no number are not taken.
+                Ok(value) if text.ends_with(|last: char| last.is_ascii_digit() || last == '.') => value,
+                _ => return Some(Err(bad("invalid format".to_owned()))),
             }
         }
         Builtin::fp_eq => return truth(double(0) == double(1)),
