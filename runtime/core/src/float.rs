@@ -190,7 +190,8 @@ const HALF: u32 = 1 << 31;
 
 fn fixed_point(value: f64) -> [u32; LIMBS] {
     let (mantissa, exponent) = parts(value);
-    let shift = exponent.wrapping_add(32 * BELOW as i32) as u32;
+    const POINT: i32 = 32 * BELOW as i32;
+    let shift = exponent.wrapping_add(POINT) as u32;
     let mut wide = u128::from(mantissa) << (shift % 32);
     let mut limbs = [0; LIMBS];
     for limb in limbs.iter_mut().skip((shift / 32) as usize).take(3) {
