@@ -162,8 +162,11 @@ impl Parser<'_> {
         if !self.take(b'}') {
             return Err(self.mistake("expected '}'"));
         }
-        let copies = most.unwrap_or(least + 1).max(1);
-        self.check_size(node.steps().saturating_add(1).saturating_mul(copies))?;
+        let steps = node.steps();
+        let others = most.map_or(steps + 2, |most| (most - least).saturating_mul(steps + 1));
+        self.check_size(steps.saturating_mul(least).saturating_add(others))?;
+        // Empty parts take no step and still take memory.
+        self.check_size(most.unwrap_or(least))?;
         let mut nodes = vec![node.clone(); least];
         match most {
             None => nodes.push(Node::Star(Box::new(node.clone()))),
