@@ -1,3 +1,5 @@
+//! Against the standard library, on numbers of all sizes.
+
 use std::format;
 use std::string::String;
 use std::vec;
