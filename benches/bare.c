@@ -1,7 +1,6 @@
 // The least that any ptrace tracer does for a breakpoint: wait, read the registers, continue. Runs its arguments as
-// the target, on the same CPU as itself, which is the fastest arrangement.
+// the target. Where both run is the caller's choice (taskset).
 #define _GNU_SOURCE
-#include <sched.h>
 #include <signal.h>
 #include <sys/ptrace.h>
 #include <sys/user.h>
@@ -10,10 +9,6 @@
 int main(int argc, char **argv)
 {
   if (argc < 2) return 2;
-  cpu_set_t cpu;
-  CPU_ZERO(&cpu);
-  CPU_SET(sched_getcpu(), &cpu);
-  sched_setaffinity(0, sizeof cpu, &cpu);
   pid_t target = fork();
   if (target == 0) {
     ptrace(PTRACE_TRACEME, 0, 0, 0);
