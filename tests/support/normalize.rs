@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | the folder the case runs in | `<DIR>` |
 //! | the script's file name | `<FILE>` |
+//! | the folders after `also looked in `, which /etc/ld.so.conf names | `<DIRS>` |
 //! | a number where programs, libraries and stacks are mapped, in hexadecimal or decimal | `<ADDR>` |
 //! | a hexadecimal number after `statement(`, `dynamic+` or `pc ` (a link-time address) | `<ADDR>` |
 //! | a number after `pid `, `pid=`, `tid=`, `process(` or `thread ` | `<PID>` |
@@ -18,11 +19,23 @@ pub struct Names<'a> {
 /// The output as it is compared. A last line without a newline ends in a backslash.
 pub fn normalize(output: &[u8], names: &Names) -> String {
     let text = printable(output).replace(names.dir, "<DIR>").replace(names.file, "<FILE>");
-    let mut text = replace_numbers(&text);
+    let mut text = replace_numbers(&replace_library_folders(&text));
     if !text.is_empty() && !text.ends_with('\n') {
         text.push_str("\\\n");
     }
     text
+}
+
+fn replace_library_folders(text: &str) -> String {
+    const BEFORE: &str = "also looked in ";
+    let replaced = |line: &str| match line.split_once(BEFORE) {
+        Some((start, folders)) if folders.starts_with('/') => {
+            let end = if line.ends_with('\n') { "\n" } else { "" };
+            format!("{start}{BEFORE}<DIRS>{end}")
+        }
+        _ => line.to_string(),
+    };
+    text.split_inclusive('\n').map(replaced).collect()
 }
 
 fn printable(bytes: &[u8]) -> String {

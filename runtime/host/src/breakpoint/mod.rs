@@ -138,7 +138,10 @@ fn immovable(instruction: &Instruction) -> Option<Immovable> {
         FlowControl::XbeginXabortXend => instruction.code() == Code::Xbegin_rel16,
         // int1 traps as a step does.
         FlowControl::Interrupt => instruction.mnemonic() == Mnemonic::Int1,
-        FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch => true,
+        // Far ones, and those cut to 16 bits.
+        FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch => {
+            instruction.op0_kind() != iced_x86::OpKind::NearBranch64
+        }
         _ => matches!(instruction.mnemonic(), Mnemonic::Sysenter | Mnemonic::Sysexit),
     };
     let short = instruction.memory_base() == iced_x86::Register::EIP;
