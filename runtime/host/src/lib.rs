@@ -1,8 +1,8 @@
 //! Pass 5: plant the probes of a program, run its handlers, drain their output.
 //!
 //! [`session`] is the way in. Below it: [`backend`] finds hits, [`dispatch`] runs handlers with [`environment`] as the
-//! core's surroundings, [`output`] drains the ring, [`timers`] run beside. [`process`] and [`breakpoint`] know
-//! processes and instructions and nothing of sessions.
+//! core's surroundings, [`output`] drains the ring, [`timers`] run beside. [`process`], [`breakpoint`] and
+//! [`patch`] know processes and instructions and nothing of sessions.
 
 pub mod backend;
 pub mod breakpoint;
@@ -11,6 +11,7 @@ pub mod environment;
 mod guard;
 pub mod mapping;
 pub mod output;
+pub mod patch;
 pub mod process;
 pub mod session;
 mod signals;

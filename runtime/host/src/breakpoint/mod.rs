@@ -98,6 +98,11 @@ impl Site {
         &self.bytes[..self.len()]
     }
 
+    /// It, decoded.
+    pub fn instruction(&self) -> &Instruction {
+        &self.instruction
+    }
+
     /// Its length in bytes.
     #[expect(clippy::len_without_is_empty, reason = "an instruction is never empty")]
     pub fn len(&self) -> usize {

@@ -57,7 +57,9 @@ impl Slot {
     /// The same for instructions that follow each other. Only the last may be a call: the return address of another
     /// one would be among the originals.
     pub fn emit_all(sites: &[Site], address: u64) -> Result<Slot, Immovable> {
-        let (Some(first), Some(last)) = (sites.first(), sites.last()) else { return Err(Immovable::Peculiar) };
+        let (Some(first), Some(last)) = (sites.first(), sites.last()) else {
+            return Err(Immovable::Peculiar);
+        };
         let mut out = Assembler { address, code: Vec::with_capacity(SLOT_SIZE), boundaries: Vec::new() };
         for (index, site) in sites.iter().enumerate() {
             out.instruction(site, index > 0)?;
@@ -136,7 +138,9 @@ impl Assembler {
                 self.indirect_jump_of_call(site)?;
                 self.literal(literal, site.next())?;
             }
-            (FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch, _) => self.branch(site, end)?,
+            (FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch, _) => {
+                self.branch(site, end)?
+            }
             _ => self.copy(site)?,
         }
         Ok(())

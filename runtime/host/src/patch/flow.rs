@@ -1,0 +1,217 @@
+//! Where the branches of one function go, found by decoding it from its first byte to its last.
+//!
+//! Compilers lay functions out without data between instructions (tables are in .rodata), so a linear sweep from the
+//! start meets every boundary; a function that does not decode to its end is refused as a whole.
+//!
+//! Computed jumps go through tables: 4-byte distances from the table (position-independent code) or 8-byte addresses.
+//! The tables are those that the function takes the address of, by `lea` or as the displacement of the jump; each is
+//! read as long as its entries lie inside the function. A computed jump through a register or an index without any
+//! such table is reported as unknown. One through a plain pointer in memory is a tail call by C++, Rust and C
+//! compilers alike, and leaves the function.
+
+use std::ops::Range;
+
+use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, OpKind, Register};
+
+use crate::breakpoint::Refusal;
+
+/// What is known of the target's memory outside the function.
+pub trait Memory {
+    /// Copies from it; `false` when not all of it can be read.
+    fn read(&self, address: u64, into: &mut [u8]) -> bool;
+    /// Whether instructions can be there.
+    fn is_code(&self, address: u64) -> bool;
+}
+
+/// Most entries read of one table.
+const MAX_ENTRIES: u64 = 4096;
+
+/// A branch inside the function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Branch {
+    /// Where to.
+    pub to: u64,
+    /// The branch, or the instruction that names the table it goes through.
+    pub from: u64,
+}
+
+/// The function's boundaries and branches.
+#[derive(Clone, Debug)]
+pub struct Flow<'a> {
+    start: u64,
+    bytes: &'a [u8],
+    boundaries: Vec<u64>,
+    branches: Vec<Branch>,
+    unknown: Option<u64>,
+}
+
+impl<'a> Flow<'a> {
+    /// Of the function at `start` with these bytes, without breakpoints or jumps of ours.
+    pub fn new(start: u64, bytes: &'a [u8], memory: &dyn Memory) -> Result<Flow<'a>, Refusal> {
+        let mut flow = Flow { start, bytes, boundaries: Vec::new(), branches: Vec::new(), unknown: None };
+        let mut found = Found::default();
+        for instruction in Decoder::with_ip(64, bytes, start, DecoderOptions::NONE).iter() {
+            if instruction.is_invalid() {
+                return Err(Refusal::NotAnInstruction { address: instruction.ip() });
+            }
+            flow.boundaries.push(instruction.ip());
+            flow.follow(&instruction, &mut found);
+        }
+        for table in &found.tables {
+            flow.read_table(*table, memory);
+        }
+        if flow.branches.iter().all(|branch| !found.tables.iter().any(|table| table.from == branch.from)) {
+            flow.unknown = found.computed;
+        }
+        flow.branches.sort_unstable();
+        Ok(flow)
+    }
+
+    /// The address behind it.
+    pub fn end(&self) -> u64 {
+        self.start.wrapping_add(self.bytes.len() as u64)
+    }
+
+    /// Whether an instruction begins here.
+    pub fn is_boundary(&self, address: u64) -> bool {
+        self.boundaries.binary_search(&address).is_ok()
+    }
+
+    /// Its bytes from an address on; none outside.
+    pub fn bytes_from(&self, address: u64) -> &'a [u8] {
+        let offset = usize::try_from(address.wrapping_sub(self.start)).unwrap_or(usize::MAX);
+        self.bytes.get(offset..).unwrap_or_default()
+    }
+
+    /// A branch to one of these addresses.
+    pub fn branch_into(&self, addresses: Range<u64>) -> Option<Branch> {
+        let first = self.branches.partition_point(|branch| branch.to < addresses.start);
+        self.branches.get(first).copied().filter(|branch| addresses.contains(&branch.to))
+    }
+
+    /// A computed jump of which nobody knows where it goes.
+    pub fn unknown(&self) -> Option<u64> {
+        self.unknown
+    }
+
+    fn contains(&self, address: u64) -> bool {
+        (self.start..self.end()).contains(&address)
+    }
+
+    fn follow(&mut self, instruction: &Instruction, found: &mut Found) {
+        let from = instruction.ip();
+        if instruction.op0_kind() == OpKind::NearBranch64 {
+            let to = instruction.near_branch_target();
+            if self.contains(to) {
+                self.branches.push(Branch { to, from });
+            }
+        }
+        let is_jump = instruction.flow_control() == FlowControl::IndirectBranch;
+        if let Some(at) = table_address(instruction, is_jump).filter(|at| !self.contains(*at)) {
+            found.tables.push(Table { at, from });
+        }
+        // An address inside the function may be stored and jumped to.
+        if let Some(to) = address_taken(instruction).filter(|to| *to != self.start && self.contains(*to)) {
+            self.branches.push(Branch { to, from });
+        }
+        if is_jump && found.computed.is_none() && found.is_computed(instruction) {
+            found.computed = Some(from);
+        }
+        found.wrote(instruction);
+    }
+
+    fn read_table(&mut self, table: Table, memory: &dyn Memory) {
+        let is_code = |address: &u64| memory.is_code(*address);
+        let distances = (0..MAX_ENTRIES).map_while(|entry| {
+            let mut bytes = [0; 4];
+            let all = memory.read(table.at.wrapping_add(entry * 4), &mut bytes);
+            all.then(|| table.at.wrapping_add(i64::from(i32::from_le_bytes(bytes)) as u64))
+        });
+        let addresses = (0..MAX_ENTRIES).map_while(|entry| {
+            let mut bytes = [0; 8];
+            let all = memory.read(table.at.wrapping_add(entry * 8), &mut bytes);
+            all.then(|| u64::from_le_bytes(bytes))
+        });
+        // Entries elsewhere go to the function's cold part.
+        let entries = distances.take_while(is_code).chain(addresses.take_while(is_code));
+        for to in entries.filter(|to| (self.start..self.end()).contains(to)).collect::<Vec<_>>() {
+            self.branches.push(Branch { to, from: table.from });
+        }
+    }
+}
+
+/// What the sweep has met.
+#[derive(Default)]
+struct Found {
+    tables: Vec<Table>,
+    /// The first jump to a computed address.
+    computed: Option<u64>,
+    /// Registers whose last value, in the order of the code, is the result of a computation: bit n for number n.
+    results: u16,
+}
+
+impl Found {
+    fn is_computed(&self, jump: &Instruction) -> bool {
+        match jump.op0_kind() {
+            OpKind::Register => self.results & bit(jump.op0_register()) != 0,
+            _ => jump.memory_index() != Register::None,
+        }
+    }
+
+    fn wrote(&mut self, instruction: &Instruction) {
+        use iced_x86::Mnemonic::{Cmp, Mov, Pop, Push, Test};
+        if instruction.op_count() == 0 || instruction.op0_kind() != OpKind::Register {
+            return;
+        }
+        let to = bit(instruction.op0_register());
+        let is_result = match (instruction.mnemonic(), instruction.op_count()) {
+            (Cmp | Test | Push, _) => return,
+            (Pop, _) => false,
+            (Mov, 2) if instruction.op1_kind() == OpKind::Memory => {
+                instruction.memory_index() != Register::None
+            }
+            (Mov, 2) if instruction.op1_kind() == OpKind::Register => {
+                self.results & bit(instruction.op1_register()) != 0
+            }
+            _ => true,
+        };
+        self.results = if is_result { self.results | to } else { self.results & !to };
+    }
+}
+
+/// The bit of a general register, of whatever part of it; none for others.
+fn bit(register: Register) -> u16 {
+    let whole = register.full_register();
+    if whole.is_gpr64() { 1 << whole.number() } else { 0 }
+}
+
+#[derive(Clone, Copy)]
+struct Table {
+    at: u64,
+    from: u64,
+}
+
+/// Where there may be a table: an address computed relative to rip, or the displacement of an indexed jump or load.
+fn table_address(instruction: &Instruction, is_jump: bool) -> Option<u64> {
+    let taken = address_taken(instruction);
+    let indexed = instruction.memory_index() != Register::None && instruction.memory_base() == Register::None;
+    let displacement = || instruction.memory_displacement64();
+    taken.or_else(|| (indexed && (is_jump || instruction.memory_index_scale() >= 4)).then(displacement))
+}
+
+/// The address that `lea` relative to rip or `mov` with an immediate of address size yields.
+fn address_taken(instruction: &Instruction) -> Option<u64> {
+    use iced_x86::Mnemonic::{Lea, Mov};
+    match instruction.mnemonic() {
+        Lea if instruction.is_ip_rel_memory_operand() => Some(instruction.ip_rel_memory_address()),
+        Mov if instruction.op_count() == 2 && instruction.op0_kind() == OpKind::Register => {
+            match instruction.op1_kind() {
+                OpKind::Immediate32 => Some(u64::from(instruction.immediate32())),
+                OpKind::Immediate64 => Some(instruction.immediate64()),
+                OpKind::Immediate32to64 => Some(instruction.immediate32to64() as u64),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,202 @@
+//! Jumps into injected code: whether the first bytes of a probed instruction can become a `jmp rel32`, which
+//! instructions that displaces, and where a thread found among them belongs. Pure functions over bytes, usable
+//! without the rest of this crate: nothing here touches a process.
+//!
+//! ```text
+//! before    site: a; b; c; next: …                     b may begin inside the five bytes
+//! after     site: jmp trampoline; (rest of c) next: …
+//!           trampoline: …; a'; b'; c'; jmp next        a' is a relocated copy: breakpoint::Slot
+//! ```
+//!
+//! A jump is sound if nobody can come to an address inside the five bytes but from the instruction before it:
+//!
+//! - no branch of the function goes there ([`flow`]); jump tables are read; where they cannot be, only one displaced
+//!   instruction is accepted;
+//! - none but the last displaced instruction is a call (its return address would be inside), none but the last leaves
+//!   for good (what follows it is entered from elsewhere: a landing pad, another block);
+//! - threads that are inside when the jump is written are moved by the caller, with [`Slot::copy_of`]; addresses in
+//!   signal frames are the caller's to look for, in [`Jump::inside`].
+//!
+//! Bytes behind the fifth stay as they are, so a place from there on can still be jumped to.
+
+pub mod flow;
+
+use std::ops::Range;
+
+use iced_x86::{FlowControl, Mnemonic};
+
+use crate::breakpoint::{Immovable, Plan, Refusal, Site, Slot};
+
+/// Bytes of a `jmp rel32`.
+pub const JUMP: usize = 5;
+
+/// Why there can be no jump here.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// The function is shorter than a jump from the site on.
+    #[error("the function ends {bytes} bytes after it")]
+    TooShort {
+        /// Bytes there are.
+        bytes: u64,
+    },
+    /// What is there is no instruction, or not the beginning of one.
+    #[error(transparent)]
+    Undecodable(#[from] Refusal),
+    /// The site is inside an instruction as the function is read from its beginning.
+    #[error("it is not at the beginning of an instruction")]
+    NotABoundary,
+    /// Code of the function goes to the middle of the jump.
+    #[error("the code at {from:#x} goes to {to:#x}, inside it")]
+    Target {
+        /// Where the branch or the jump table's jump is.
+        from: u64,
+        /// Where to.
+        to: u64,
+    },
+    /// Where a computed jump of the function goes is not known.
+    #[error("where the jump at {from:#x} goes is not known")]
+    Unknown {
+        /// Where it is.
+        from: u64,
+    },
+    /// A call or a jump has an instruction behind it that would be displaced too.
+    #[error("what follows the instruction at {at:#x} is entered from elsewhere")]
+    Leaves {
+        /// Where the call or jump is.
+        at: u64,
+    },
+    /// An instruction to be displaced cannot be moved.
+    #[error("the instruction at {at:#x} cannot be moved: {why}")]
+    Immovable {
+        /// Where it is.
+        at: u64,
+        /// Why not.
+        why: Immovable,
+    },
+    /// The trampoline is more than 2 GB away.
+    #[error("no memory within 2 GB of it")]
+    TooFar,
+}
+
+/// A jump that can be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Jump {
+    displaced: Vec<Site>,
+}
+
+impl Jump {
+    /// A jump at the instruction at `site` of a function. `flow` is the function's.
+    pub fn new(flow: &flow::Flow<'_>, site: u64) -> Result<Jump, Refused> {
+        let room = flow.end().checked_sub(site).ok_or(Refused::NotABoundary)?;
+        if room < JUMP as u64 {
+            return Err(Refused::TooShort { bytes: room });
+        }
+        if !flow.is_boundary(site) {
+            return Err(Refused::NotABoundary);
+        }
+        let mut displaced: Vec<Site> = Vec::new();
+        let mut at = site;
+        while at < site + JUMP as u64 {
+            if let Some(before) = displaced.last().filter(|before| ends_a_run(before)) {
+                return Err(Refused::Leaves { at: before.address });
+            }
+            let instruction = movable(at, flow.bytes_from(at))?;
+            at = instruction.next();
+            displaced.push(instruction);
+        }
+        let jump = Jump { displaced };
+        jump.check_targets(flow)?;
+        Ok(jump)
+    }
+
+    fn check_targets(&self, flow: &flow::Flow<'_>) -> Result<(), Refused> {
+        let inside = self.inside();
+        if inside.is_empty() {
+            return Ok(());
+        }
+        match flow.branch_into(inside) {
+            Some(branch) => Err(Refused::Target { from: branch.from, to: branch.to }),
+            None => flow.unknown().map_or(Ok(()), |from| Err(Refused::Unknown { from })),
+        }
+    }
+
+    /// Where it is.
+    pub fn site(&self) -> u64 {
+        self.displaced.first().map_or(0, |first| first.address)
+    }
+
+    /// The address behind the last displaced instruction.
+    pub fn end(&self) -> u64 {
+        self.displaced.last().map_or(0, Site::next)
+    }
+
+    /// The boundaries of displaced instructions that the jump overwrites: a thread or a signal frame with its
+    /// instruction pointer there has to be moved to its copy.
+    pub fn inside(&self) -> Range<u64> {
+        let last = self.displaced.last().map_or(0, |last| last.address);
+        self.site() + 1..last.max(self.site()) + 1
+    }
+
+    /// The displaced instructions.
+    pub fn displaced(&self) -> &[Site] {
+        &self.displaced
+    }
+
+    /// Their relocated copy and the jump back.
+    pub fn copy(&self, address: u64) -> Result<Slot, Refused> {
+        Slot::emit_all(&self.displaced, address).map_err(|why| match why {
+            Immovable::TooFar => Refused::TooFar,
+            Immovable::Peculiar => Refused::Immovable { at: self.site(), why },
+        })
+    }
+
+    /// The jump to a trampoline.
+    pub fn bytes(&self, trampoline: u64) -> Result<[u8; JUMP], Refused> {
+        let from = self.site().wrapping_add(JUMP as u64);
+        let distance =
+            i32::try_from(trampoline.wrapping_sub(from) as i64).map_err(|_| Refused::TooFar)?.to_le_bytes();
+        Ok([0xe9, distance[0], distance[1], distance[2], distance[3]])
+    }
+
+    /// What was there before.
+    pub fn original(&self) -> [u8; JUMP] {
+        let mut original = [0; JUMP];
+        for (to, from) in original.iter_mut().zip(self.displaced.iter().flat_map(Site::bytes)) {
+            *to = *from;
+        }
+        original
+    }
+}
+
+fn movable(at: u64, bytes: &[u8]) -> Result<Site, Refused> {
+    match Plan::new(at, bytes)? {
+        Plan::Step(_, why) => Err(Refused::Immovable { at, why }),
+        // An int3 of the program's own: its SIGTRAP must name its own address.
+        Plan::Emulate(crate::breakpoint::Emulation::OwnTrap) => {
+            Err(Refused::Immovable { at, why: Immovable::Peculiar })
+        }
+        Plan::Slot(site) => Ok(site),
+        Plan::Emulate(_) => Ok(Site::new(at, bytes)?),
+    }
+}
+
+/// Whether what follows is not reached from this instruction alone, or not at all.
+fn ends_a_run(site: &Site) -> bool {
+    let instruction = site.instruction();
+    let leaves = matches!(
+        instruction.flow_control(),
+        FlowControl::UnconditionalBranch
+            | FlowControl::IndirectBranch
+            | FlowControl::Return
+            | FlowControl::Call
+            | FlowControl::IndirectCall
+            | FlowControl::Exception
+            | FlowControl::Interrupt
+            | FlowControl::XbeginXabortXend
+    );
+    // The kernel keeps the address behind a `syscall` for a child, a restart or a signal frame.
+    leaves || instruction.mnemonic() == Mnemonic::Syscall
+}
+
+#[cfg(test)]
+mod tests;
