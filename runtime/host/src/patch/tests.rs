@@ -1,3 +1,5 @@
+//! Jumps over hand-made code, and the same code run with and without one.
+
 use std::collections::HashMap;
 
 use super::flow::{Flow, Memory};
