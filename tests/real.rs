@@ -5,6 +5,8 @@
 
 #[path = "real/redis.rs"]
 mod redis;
+#[path = "real/strace.rs"]
+mod strace;
 mod support;
 
 use std::path::PathBuf;
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         ),
         trial("redis_survives_attach_and_detach", programs(redis::PROGRAMS), redis::attach_and_interrupt),
         trial("redis_survives_sigterm_and_sighup", programs(redis::PROGRAMS), redis::attach_and_terminate),
+        trial("strace_sees_the_same_system_calls", programs(&["strace", "python3"]), strace::same_calls),
         trial("first_example_on_ls", Ok(()), first_example),
     ];
     libtest_mimic::run(&args, trials).exit_code()

@@ -9,11 +9,13 @@ mod messages;
 mod pretty;
 mod psabi;
 mod scope;
+mod system_call;
 mod value;
 
 pub use global::GlobalScope;
 pub use mark::MarkScope;
 pub use scope::{CodeScope, Frame};
+pub use system_call::SystemCallScope;
 
 use rstap_syntax::ast;
 use rstap_syntax::diagnostic::Diagnostic;

@@ -16,14 +16,15 @@ mod spec;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use rstap_program::{Module, Point, ProcessFilter};
+use rstap_abi::context::flags;
+use rstap_program::{Module, Point, ProcessEvent, ProcessFilter};
 use rstap_syntax::ast;
 use rstap_syntax::diagnostic::Diagnostic;
 
 use crate::files::Files;
 use crate::modules::{Binary, Modules};
 use crate::points::{DerivedPoint, Resolved};
-use crate::target_var::{GlobalScope, Scope};
+use crate::target_var::{GlobalScope, Scope, SystemCallScope};
 use code::Search;
 use spec::{Place, Process, Spec, StatementKind, User, Which};
 
@@ -158,21 +159,25 @@ impl<'d> ProcessPoints<'d> {
         })
     }
 
-    fn events(
-        &self,
-        spec: &Spec,
-        filter: &ProcessFilter,
-        event: rstap_program::ProcessEvent,
-        text: &str,
-    ) -> Resolved<'d> {
+    fn events(&self, spec: &Spec, filter: &ProcessFilter, event: ProcessEvent, text: &str) -> Resolved<'d> {
         let user = user_text(spec);
+        let is_return = event == ProcessEvent::SyscallReturn;
+        let scope: Option<Rc<dyn Scope + 'd>> = match event {
+            ProcessEvent::Syscall | ProcessEvent::SyscallReturn => {
+                let rest = GlobalScope::new(Rc::clone(&self.modules));
+                Some(Rc::new(SystemCallScope::new(is_return, rest)))
+            }
+            _ => None,
+        };
         let derived = |process: ProcessFilter, prefix: &str| DerivedPoint {
             point: Point::Process { process, event },
             pp: format!("{user}{prefix}{text}"),
             pn: format!("{user}{prefix}{text}"),
             function: String::new(),
-            flags: 0,
-            scope: None,
+            // At a thread's end it may have none any more.
+            flags: if scope.is_some() { flags::HAS_REGISTERS } else { 0 }
+                | if is_return { flags::IS_RETURN } else { 0 },
+            scope: scope.clone(),
         };
         if !matches!(spec.process, Process::Path(_)) {
             return Ok(vec![derived(filter.clone(), &process_text(spec))]);

@@ -185,12 +185,24 @@ impl<H: Handlers> Tracer<H> {
     /// Runs process.begin, once for each program a process runs.
     fn begin_process(&mut self, pid: i32) {
         let parked = |(_, t): &(&Tid, &Thread)| t.pid == pid && !matches!(t.state, State::Running);
-        let Some(tid) = self.threads.iter().find(parked).map(|(tid, _)| *tid) else { return };
+        // The first thread, if there is a choice.
+        let is_other = |tid: &Tid| *tid != pid;
+        let first = self.threads.iter().filter(parked).map(|(tid, _)| *tid).min_by_key(is_other);
+        let Some(tid) = first else { return };
         match self.processes.get_mut(&pid) {
             Some(process) if !process.has_begun => process.has_begun = true,
             _ => return,
         }
         self.fire(tid, ProcessEvent::Begin);
+        // Those that are there already: a process that is attached to, not one that starts.
+        if self.registry.has_event(ProcessEvent::ThreadBegin) {
+            let is_there = |(other, t): &(&Tid, &Thread)| t.pid == pid && !t.is_new && **other != pid;
+            let mut others: Vec<Tid> = self.threads.iter().filter(is_there).map(|(tid, _)| *tid).collect();
+            others.sort_unstable();
+            for other in others {
+                self.fire(other, ProcessEvent::ThreadBegin);
+            }
+        }
     }
 
     fn new_space(&mut self, space: Space) -> SpaceId {
@@ -213,10 +225,12 @@ impl<H: Handlers> Tracer<H> {
             uid: u32::MAX,
             in_target,
         });
+        let accepted = self.registry.accepted(&subject);
         let process = Process {
             // Until its exec a launched process has none; no space has this number.
             space: space.unwrap_or(SpaceId(u32::MAX)),
-            accepted: self.registry.accepted(&subject),
+            watches_system_calls: self.registry.watches_system_calls(&accepted),
+            accepted,
             subject,
             has_begun: false,
             has_ended: false,
@@ -231,7 +245,7 @@ impl<H: Handlers> Tracer<H> {
             park: self.holding || self.quiet,
             is_new: true,
             served: None,
-            in_system_call: false,
+            system_call: None,
             samples: Vec::new(),
         };
         self.threads.insert(tid, thread);
@@ -285,10 +299,14 @@ impl<H: Handlers> Tracer<H> {
         if self.quiet {
             return;
         }
-        if tid != pid {
-            return self.fire(tid, ProcessEvent::ThreadBegin);
-        }
         let Some(process) = self.processes.get(&pid) else { return };
+        if tid != pid {
+            // Otherwise it is one of those that are there when the process begins.
+            if process.has_begun {
+                self.fire(tid, ProcessEvent::ThreadBegin);
+            }
+            return;
+        }
         let (accepted, subject) = (process.accepted.contains(&true), process.subject);
         if !accepted && !self.is_worth_following(&subject) {
             return self.let_go(pid);
@@ -350,7 +368,7 @@ impl<H: Handlers> Tracer<H> {
         let Some(old) = self.processes.remove(&pid) else { return };
         self.drop_space_if_unused(old.space);
         if let Some(thread) = self.threads.get_mut(&tid) {
-            (thread.served, thread.park, thread.in_system_call) = (None, was_parked, false);
+            (thread.served, thread.park, thread.system_call) = (None, was_parked, None);
         }
         if self.quiet {
             if let Ok(space) = Space::open(pid) {

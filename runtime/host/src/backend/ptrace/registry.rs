@@ -103,9 +103,12 @@ impl Registry {
         self.has_event(ProcessEvent::End) || self.has_event(ProcessEvent::ThreadEnd)
     }
 
-    /// Whether system calls must be seen.
-    pub fn watches_system_calls(&self) -> bool {
-        self.has_event(ProcessEvent::Syscall) || self.has_event(ProcessEvent::SyscallReturn)
+    /// Whether system calls of a process must be seen that takes these probes.
+    pub fn watches_system_calls(&self, accepted: &[bool]) -> bool {
+        self.events.iter().any(|(event, probe)| {
+            matches!(event, ProcessEvent::Syscall | ProcessEvent::SyscallReturn)
+                && accepted.get(probe.0 as usize) == Some(&true)
+        })
     }
 
     /// Probes of this event.

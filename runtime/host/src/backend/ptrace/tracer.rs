@@ -14,7 +14,7 @@ use super::control::Control;
 use super::cpu::{Follower, Patience};
 use super::registry::Registry;
 use super::space::{Space, SpaceId};
-use super::sys::{self, Resume, Status, Tid};
+use super::sys::{self, Resume, Status, Tid, UserRegisters};
 use crate::backend::{Handlers, Hit};
 use crate::process::filter::Subject;
 
@@ -46,8 +46,8 @@ pub struct Thread {
     /// A hit whose handlers have run but whose instruction has not: breakpoint and stack pointer. A signal came
     /// between; the thread will meet the breakpoint once more.
     pub served: Option<(u64, u64)>,
-    /// Between a system call's entry and its exit.
-    pub in_system_call: bool,
+    /// The system call it is in, where those are watched. Kept because rt_sigreturn spoils the register.
+    pub system_call: Option<u64>,
     /// Profile probes that wait for its next stop.
     pub samples: Vec<ProbeId>,
 }
@@ -61,6 +61,8 @@ pub struct Process {
     pub accepted: Vec<bool>,
     /// What filters were asked about.
     pub subject: Subject,
+    /// Some probe is for its system calls.
+    pub watches_system_calls: bool,
     /// Its begin probes ran.
     pub has_begun: bool,
     /// Its end probes ran.
@@ -242,8 +244,8 @@ impl<H: Handlers> Tracer<H> {
 
     /// Lets a stopped thread go on, unless it is to be held: then it stops again before it runs anything.
     pub(super) fn go_on(&mut self, tid: Tid, signal: i32) {
-        let watches = self.registry.watches_system_calls();
         let Some(thread) = self.threads.get_mut(&tid) else { return };
+        let watches = !self.quiet && self.processes.get(&thread.pid).is_some_and(|p| p.watches_system_calls);
         if thread.park {
             // Errors mean that it was killed meanwhile; waitpid will tell.
             let _ = sys::interrupt(tid);
@@ -301,6 +303,10 @@ impl<H: Handlers> Tracer<H> {
         let Some(space) = self.spaces.get(&process.space) else { return };
         let mut registers = sys::registers(tid).ok().map(|registers| {
             let rip = space.locate(registers.rip).map_or(registers.rip, |at| at.rip);
+            let registers = match thread.system_call {
+                Some(number) => UserRegisters { orig_rax: number, ..registers },
+                None => registers,
+            };
             sys::to_context(&registers, rip)
         });
         for &probe in probes {
@@ -319,15 +325,18 @@ impl<H: Handlers> Tracer<H> {
         }
     }
 
+    /// A thread enters or leaves the kernel. The stops alternate, but for an exec, which begins a new program.
     fn system_call_stop(&mut self, tid: Tid) {
-        let entering = match self.threads.get_mut(&tid) {
-            Some(thread) => {
-                thread.in_system_call = !thread.in_system_call;
-                thread.in_system_call
+        let Some(thread) = self.threads.get_mut(&tid) else { return };
+        if thread.system_call.is_some() {
+            self.fire(tid, ProcessEvent::SyscallReturn);
+            if let Some(thread) = self.threads.get_mut(&tid) {
+                thread.system_call = None;
             }
-            None => return,
-        };
-        self.fire(tid, if entering { ProcessEvent::Syscall } else { ProcessEvent::SyscallReturn });
+        } else if let Ok(registers) = sys::registers(tid) {
+            thread.system_call = Some(registers.orig_rax);
+            self.fire(tid, ProcessEvent::Syscall);
+        }
         self.go_on(tid, 0);
     }
 
