@@ -16,7 +16,8 @@ use support::process::{self, Outcome, Plan, Server, Status};
 use support::{RSTAP, diff, needs, root, scratch, targets};
 
 /// Each backend with the options that choose it.
-const BACKENDS: &[(&str, &[&str])] = &[("ptrace", &[])];
+const BACKENDS: &[(&str, &[&str])] =
+    &[("ptrace", &["--backend", "ptrace"]), ("inject", &["--backend", "inject"])];
 
 fn main() -> ExitCode {
     let args = Arguments::from_args();
@@ -76,7 +77,12 @@ fn run(case: &Case, backend_options: &[&str], dir: &Path) -> Result<String, Stri
     // must not depend on where the checkout is.
     let file = format!("{}.stp", case.name);
     let script = dir.join(&file);
-    fs::write(&script, &case.script).map_err(|error| format!("{}: {error}", script.display()))?;
+    // In one step: the case may be running with another backend.
+    let backend = backend_options.last().unwrap_or(&"");
+    let written = dir.join(format!("{file}.{backend}"));
+    fs::write(&written, &case.script)
+        .and_then(|()| fs::rename(&written, &script))
+        .map_err(|error| format!("{}: {error}", script.display()))?;
     let mut command = Command::new(RSTAP);
     command.current_dir(dir).args(backend_options).args(&case.directives.options);
     command.env("TZ", "UTC").env("LC_ALL", "C").env("TMPDIR", scratch()).env_remove("RUST_BACKTRACE");

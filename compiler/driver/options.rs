@@ -1,6 +1,7 @@
 //! The command line, in two steps: [`Given`] is what the user typed, [`Options`] what the run needs. Options follow
 //! stap(1); those that only make sense for a kernel module are accepted and have no effect.
 
+use rstap_host::Backend;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -85,8 +86,8 @@ struct Given {
     /// Target variables that cannot be resolved read as 0
     #[arg(long)]
     skip_badvars: bool,
-    /// How to reach the target: auto or ptrace
-    #[arg(long, value_name = "NAME", default_value = "auto", value_parser = ["auto", "ptrace"])]
+    /// How to reach the target: auto, ptrace or inject
+    #[arg(long, value_name = "NAME", default_value = "auto", value_parser = ["auto", "ptrace", "inject"])]
     backend: String,
     /// Colour messages: auto, always or never
     #[arg(long, alias = "colour", value_name = "WHEN", num_args = 0..=1, require_equals = true,
@@ -171,6 +172,7 @@ pub enum Watch {
 #[derive(Debug)]
 #[allow(missing_docs, reason = "named as the options are")]
 pub struct Options {
+    pub backend: Backend,
     pub main: Main,
     pub additional: Vec<String>,
     pub arguments: Vec<String>,
@@ -243,6 +245,11 @@ fn options(given: Given) -> Result<Options, String> {
         strict_warnings: given.strict_warnings,
         verbose: given.verbose,
         suppress_handler_errors: given.suppress_handler_errors,
+        backend: match given.backend.as_str() {
+            "ptrace" => Backend::Ptrace,
+            "inject" => Backend::Inject,
+            _ => Backend::Auto,
+        },
         skip_badvars: given.skip_badvars,
         color: wants_color(&given.color),
     })

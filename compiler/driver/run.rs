@@ -22,6 +22,7 @@ pub fn run(program: Program, options: &Options) -> bool {
         timeout: options.timeout,
         suppress_warnings: options.no_warnings,
         suppress_handler_errors: options.suppress_handler_errors,
+        backend: options.backend,
         ..HostOptions::default()
     };
     match Session::new(program, host).and_then(Session::run) {

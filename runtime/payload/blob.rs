@@ -6,7 +6,8 @@
 
 use core::arch::asm;
 
-pub use rstap_payload::entry::{rstap_payload_abi_version, rstap_payload_run};
+pub use rstap_payload::entry::{rstap_payload_abi_version, rstap_payload_enter};
+pub use rstap_payload::slot::RSTAP_PAYLOAD_CONFIG;
 
 /// Ends the program at an instruction that says why: `ud2` before the letters `rstap!`. When nothing can panic the
 /// linker leaves it out, and `tests/blob.rs` looks for those bytes.

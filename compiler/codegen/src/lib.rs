@@ -7,6 +7,7 @@
 #![deny(unsafe_code)]
 
 mod arena_plan;
+mod asks;
 mod bytes;
 mod call;
 mod code;
@@ -102,6 +103,7 @@ pub fn compile(script: &Script) -> Result<Program, CodegenError> {
     Ok(Program {
         image: image::assemble(script, &arena, constants, &handlers, &code)?,
         probes: probes(script),
+        host_only: asks::host_only(script),
         modules: script.modules.clone(),
         sites: script.sites.clone(),
         limits: script.limits,

@@ -125,6 +125,27 @@ where
     user.use_row(section, fde, row)
 }
 
+/// The code that the entry for `pc` describes: a function, or the part of one that the compiler put elsewhere.
+pub(crate) fn extent_at(elf: &Elf<'_>, debug: Option<&Elf<'_>>, pc: LinkAddr) -> Option<(u64, u64)> {
+    with_row(elf, debug, pc, &mut ExtentOfEntry)
+}
+
+struct ExtentOfEntry;
+
+impl<'d> RowUser<'d> for ExtentOfEntry {
+    type Answer = (u64, u64);
+
+    fn use_row<S: UnwindSection<Slice<'d>>>(
+        &mut self,
+        _: &S,
+        fde: &FrameDescriptionEntry<Slice<'d>>,
+        _: &UnwindTableRow<usize>,
+    ) -> Option<(u64, u64)> {
+        let start = fde.initial_address();
+        Some((start, start.checked_add(fde.len())?))
+    }
+}
+
 struct CfaOfRow;
 
 impl<'d> RowUser<'d> for CfaOfRow {

@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use rstap_abi::address::{FileOffset, LinkAddr};
 
+use crate::cfi;
 use crate::dwarf::{DebugData, DieRef, DwarfError};
 use crate::elf::{
     AltLink, AttachError, DebugLink, Elf, ElfError, Kind, Symbol, Tls, crc32, read_symbols, symbol_containing,
@@ -164,6 +165,18 @@ impl<'d> Module<'d> {
     /// The function symbol that `address` is in.
     pub fn symbol_at(&self, address: LinkAddr) -> Option<&Symbol<'d>> {
         symbol_containing(self.symbols(), address)
+    }
+
+    /// The code that `address` belongs to, from its first instruction to behind its last: by the call frame information,
+    /// which stripped files have too, else by the symbols. Parts of a function that lie apart are apart here.
+    pub fn extent_at(&self, address: LinkAddr) -> Option<Range> {
+        let range = |start, end| Range { start: LinkAddr(start), end: LinkAddr(end) };
+        let of_symbol = || {
+            let symbol = self.symbol_at(address).filter(|symbol| symbol.size > 0)?;
+            Some((symbol.address.0, symbol.address.0.checked_add(symbol.size)?))
+        };
+        let found = cfi::extent_at(&self.elf, self.debug_elf.as_ref(), address).or_else(of_symbol);
+        found.map(|(start, end)| range(start, end)).filter(|range| range.contains(address))
     }
 
     /// The markers of <sys/sdt.h>, in the order of their notes.

@@ -20,6 +20,8 @@ pub struct Program {
     pub limits: Limits,
     /// Probes; the index is `Context::probe` and that of the image's probe table.
     pub probes: Vec<Probe>,
+    /// Probes whose handlers ask what only rstap itself can answer (symbols, stacks, files), by rising id.
+    pub host_only: Vec<ProbeId>,
     /// ELF files that have probes.
     pub modules: Vec<Module>,
     /// Places in the script that can fault, by `Context::fault_site`.

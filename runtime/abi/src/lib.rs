@@ -10,6 +10,7 @@ pub mod context;
 pub mod fault;
 pub mod format;
 pub mod image;
+pub mod inject;
 pub mod layout;
 pub mod limits;
 pub mod record;

@@ -11,6 +11,7 @@ use rstap_abi::image::{HandlerEntry, LOCK_WRITE};
 use rstap_abi::limits::Limits;
 use rstap_abi::record::{FaultRecord, NO_SITE, RecordKind};
 
+use core::mem::offset_of;
 use core::sync::atomic::Ordering::Relaxed;
 
 use crate::arena::Arena;
@@ -53,6 +54,8 @@ pub struct Hit<'h> {
     pub tid: u32,
     /// Its registers; none for begin, end, error and timer probes.
     pub registers: Option<&'h Registers>,
+    /// They are where [`Runner::registers_mut`] leads to already; `registers` is not looked at.
+    pub registers_in_place: bool,
     /// Run it whatever the state of the session: begin, end and error probes, whose time the host chooses.
     pub always: bool,
     entry_values: Option<&'h mut [u64]>,
@@ -124,6 +127,15 @@ impl<'a> Runner<'a> {
         &self.context.registers
     }
 
+    /// Where [`Runner::registers`] lie in a runner, in bytes from its start: code that saves registers writes them
+    /// there itself.
+    pub const REGISTERS_AT: usize = offset_of!(Runner<'static>, context) + offset_of!(Context, registers);
+
+    /// The registers, for hits that have them [in place](Hit::registers_in_place).
+    pub fn registers_mut(&mut self) -> &mut Registers {
+        &mut self.context.registers
+    }
+
     /// Runs the handler of probe `probe`.
     pub fn run<E: Env>(&mut self, env: &E, probe: u32, hit: Hit<'_>) -> Outcome {
         let Ok(session) = SessionView::new(self.arena) else { return Outcome::Failed(Fault::CorruptArena) };
@@ -168,6 +180,7 @@ impl<'a> Runner<'a> {
         context.tid = hit.tid;
         context.flags = probe_flags & !(flags::EXIT | flags::HAS_REGISTERS);
         match hit.registers {
+            _ if hit.registers_in_place => context.flags |= flags::HAS_REGISTERS,
             Some(registers) => {
                 context.registers = *registers;
                 context.flags |= flags::HAS_REGISTERS;

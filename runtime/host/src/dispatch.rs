@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use rstap_abi::inject::ContextMemory;
 use rstap_abi::layout::GlobalShape;
 use rstap_core::arena::Arena;
 use rstap_core::handler::{self, Outcome, Runner};
@@ -9,6 +10,7 @@ use rstap_core::image::Image;
 use rstap_core::session::{SessionView, Skip};
 use rstap_program::{ProbeId, Program};
 
+use crate::backend::inject::home::context_memory;
 use crate::backend::{Handlers, Hit, Verdict};
 use crate::environment::HostEnv;
 use crate::output::Output;
@@ -33,6 +35,14 @@ pub struct Shared<'s> {
     pub symbols: Symbols,
 }
 
+impl Shared<'_> {
+    /// Stack that some handler needs at most, in bytes.
+    pub fn largest_stack(&self) -> u32 {
+        let handlers = (0..).map_while(|index| self.image.handler(index));
+        handlers.map(|handler| handler.stack_bytes).max().unwrap_or(0)
+    }
+}
+
 /// Memory of one worker.
 pub struct WorkerMemory {
     message: Vec<u8>,
@@ -50,20 +60,34 @@ const OUTPUT: usize = 16 * 1024;
 impl WorkerMemory {
     /// As much as the handlers of a program need. What is not used costs address space only.
     pub fn new(program: &Program) -> WorkerMemory {
-        let string = program.limits.max_string_len.min(1 << 30) as usize;
-        let walk = |shape: &GlobalShape| match shape {
-            GlobalShape::Map(map) => map.walk_size(),
-            _ => 0,
-        };
-        let largest = program.arena.globals.iter().map(|global| walk(&global.shape)).max().unwrap_or(0);
+        let string = longest_string(program);
         WorkerMemory {
             message: vec![0; string],
             output: vec![0; OUTPUT],
-            scratch: vec![0; (largest.saturating_mul(NESTED_WALKS) / 8).clamp(512, 1 << 29) as usize],
+            scratch: vec![0; scratch_words(program)],
             tokens: vec![0; string],
             matching: vec![0; rstap_abi::regex::memory_bytes(string as u64).div_ceil(8) as usize],
         }
     }
+
+    /// How large the same is in a target, for each thread.
+    pub fn sizes_in_target(program: &Program, stack: u32) -> ContextMemory {
+        let scratch = scratch_words(program) as u64 * 8;
+        context_memory(longest_string(program) as u64, OUTPUT as u64, scratch, u64::from(stack))
+    }
+}
+
+fn longest_string(program: &Program) -> usize {
+    program.limits.max_string_len.min(1 << 30) as usize
+}
+
+fn scratch_words(program: &Program) -> usize {
+    let walk = |shape: &GlobalShape| match shape {
+        GlobalShape::Map(map) => map.walk_size(),
+        _ => 0,
+    };
+    let largest = program.arena.globals.iter().map(|global| walk(&global.shape)).max().unwrap_or(0);
+    (largest.saturating_mul(NESTED_WALKS) / 8).clamp(512, 1 << 29) as usize
 }
 
 /// Runs handlers on one thread.

@@ -20,4 +20,4 @@ mod sys;
 pub mod timers;
 
 pub use backend::ptrace::command_words;
-pub use session::{Options, Outcome, Session, SessionError, Target};
+pub use session::{Backend, Options, Outcome, Session, SessionError, Target};

@@ -29,6 +29,7 @@ use rstap_core::session::{SessionView, skipped};
 use rstap_core::setup;
 use rstap_program::{Initial, Point, ProbeId, Program};
 
+use crate::backend::inject::Injector;
 use crate::backend::ptrace::control::Control;
 use crate::backend::ptrace::registry::Registry;
 use crate::backend::ptrace::{End, LaunchError, Report, Tracer, sys};
@@ -74,8 +75,22 @@ pub struct Options {
     /// SIGINT, SIGTERM, SIGHUP and SIGQUIT end the session instead of the process. Off for programs that have their
     /// own idea of signals, and end the session with [`Ender::end`].
     pub handle_signals: bool,
+    /// How targets are reached.
+    pub backend: Backend,
     /// Bytes of the output ring.
     pub ring_bytes: u64,
+}
+
+/// How targets are reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Backend {
+    /// As is best.
+    #[default]
+    Auto,
+    /// By breakpoints; handlers run in rstap.
+    Ptrace,
+    /// By jumps; handlers run in the target wherever that is sound, the others as under [`Backend::Ptrace`].
+    Inject,
 }
 
 impl Default for Options {
@@ -88,6 +103,7 @@ impl Default for Options {
             suppress_warnings: false,
             suppress_handler_errors: false,
             handle_signals: true,
+            backend: Backend::default(),
             ring_bytes: 4 << 20,
         }
     }
@@ -392,6 +408,12 @@ impl Session {
         let registry = Registry::new(&self.program, self.modules.clone());
         let report = Stderr { verbose: self.options.verbose, quiet: self.options.suppress_warnings };
         let mut tracer = Tracer::new(worker, registry, control, Box::new(report));
+        if self.options.backend == Backend::Inject
+            && let Ok(arena) = self.arena.file().try_clone()
+        {
+            let memory = WorkerMemory::sizes_in_target(&self.program, shared.largest_stack());
+            tracer.inject_with(Injector::new(&self.program, arena, self.plan.size, memory));
+        }
         let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             match self.find_target(&mut tracer, shared) {
                 Ok(()) => drop(to_session.send(Ok(()))),
@@ -503,6 +525,10 @@ impl Session {
             let time = left.unwrap_or(LOOK).min(LOOK);
             let timeout = PollTimeout::try_from(time).unwrap_or(PollTimeout::ZERO);
             let _ = poll(&mut fds, timeout);
+            // Handlers in targets cannot wake the writer.
+            if self.options.backend == Backend::Inject {
+                shared.output.nudge();
+            }
             if let Some(signal) = signals.and_then(Signals::take) {
                 if self.options.verbose > 0 {
                     eprintln!("rstap: {signal} ends the session");
@@ -631,8 +657,7 @@ fn initialise(
 /// Stack for a thread that runs handlers.
 fn stack_size(shared: &Shared<'_>) -> usize {
     const OWN: usize = 2 << 20;
-    let handlers = (0..).map_while(|index| shared.image.handler(index));
-    OWN + handlers.map(|handler| handler.stack_bytes as usize).max().unwrap_or(0)
+    OWN + shared.largest_stack() as usize
 }
 
 /// What the tracer says goes to standard error.

@@ -1,25 +1,62 @@
 //! The environment of handlers that run inside the target.
 
-use rstap_abi::context::Context;
+use core::cell::Cell;
+
+use rstap_abi::context::{Context, register};
 use rstap_core::env::{Clock, Env, ProcessNumber, ProcessText};
 use rstap_core::text::Text;
 
+use crate::slot::{self, config};
 use crate::sys::{self, TimeSpec, number};
 
-/// The target itself, for one thread in one handler.
-#[derive(Clone, Copy, Debug)]
+/// The target itself, for one thread in one hit.
+#[derive(Debug)]
 pub struct InTarget {
     tid: u32,
-    target: u32,
+    stack_pointer: u64,
+    wrote_registers: Cell<bool>,
+    waits: Cell<u32>,
+    no_wait_before: Cell<i64>,
 }
 
 impl InTarget {
-    /// For the running thread; `target` is what `target()` gives.
-    pub fn new(target: u32) -> InTarget {
-        InTarget { tid: sys::ask(number::GETTID, 0, 0) as u32, target }
+    /// For the running thread, with the stack pointer it had at the probe. A full ring is not waited for before this
+    /// time.
+    pub fn new(tid: u32, stack_pointer: u64, no_wait_before: i64) -> InTarget {
+        InTarget {
+            tid,
+            stack_pointer,
+            wrote_registers: Cell::new(false),
+            waits: Cell::new(0),
+            no_wait_before: Cell::new(no_wait_before),
+        }
+    }
+
+    /// Whether a handler changed registers.
+    pub fn wrote_registers(&self) -> bool {
+        self.wrote_registers.get()
+    }
+
+    /// Until when a full ring is not waited for again.
+    pub fn no_wait_before(&self) -> i64 {
+        self.no_wait_before.get()
+    }
+
+    /// Whether memory is there for certain: the page of the stack in use, or what rstap knows to stay.
+    fn is_certain(&self, address: u64, len: u64) -> bool {
+        let Some(end) = address.checked_add(len) else { return false };
+        let page = self.stack_pointer & !0xfff;
+        (page <= address && end <= page.saturating_add(0x1000))
+            || config().ranges.iter().any(|range| range.start <= address && end <= range.end)
     }
 }
 
+/// How long a full ring is waited for at a time: rstap looks at it every 5 ms.
+const WAIT_US: u64 = 4000;
+/// How often in one hit.
+const MAX_WAITS: u32 = 3;
+/// How long it is then not waited for.
+const PATIENCE_NS: i64 = 1_000_000_000;
 const CLOCK_REALTIME: usize = 0;
 const CLOCK_MONOTONIC: usize = 1;
 const CLOCK_THREAD_CPUTIME_ID: usize = 3;
@@ -44,11 +81,14 @@ impl Env for InTarget {
     }
 
     fn time_ns(&self, clock: Clock) -> i64 {
-        let time = sys::clock(match clock {
-            Clock::Realtime => CLOCK_REALTIME,
-            Clock::Monotonic => CLOCK_MONOTONIC,
-            Clock::Thread => CLOCK_THREAD_CPUTIME_ID,
-        });
+        let time = sys::clock(
+            config().clock,
+            match clock {
+                Clock::Realtime => CLOCK_REALTIME,
+                Clock::Monotonic => CLOCK_MONOTONIC,
+                Clock::Thread => CLOCK_THREAD_CPUTIME_ID,
+            },
+        );
         time.seconds.wrapping_mul(1_000_000_000).wrapping_add(time.nanoseconds)
     }
 
@@ -57,12 +97,41 @@ impl Env for InTarget {
     }
 
     fn read_target(&self, _context: &Context, address: u64, into: &mut [u8]) -> bool {
+        if self.is_certain(address, into.len() as u64) {
+            // SAFETY: mapped and readable, as rstap found out. The program's own threads may be writing it, so it is
+            // copied by an instruction and not looked at as a Rust value.
+            unsafe { sys::copy_certain(address, into) };
+            return true;
+        }
         sys::copy_from(address, into)
     }
 
     fn write_target(&self, _context: &Context, address: u64, from: &[u8]) -> bool {
         // SAFETY: a script may write target memory with -g only, and answers for what it writes over.
         unsafe { sys::copy_to(address, from) }
+    }
+
+    fn make_room(&self) -> bool {
+        let waits = self.waits.get();
+        if waits == 0 && self.time_ns(Clock::Monotonic) < self.no_wait_before.get() {
+            return false;
+        }
+        self.waits.set(waits.wrapping_add(1));
+        if waits < MAX_WAITS {
+            self.pause_us(WAIT_US);
+            return true;
+        }
+        // rstap does not read: it is overloaded, stopped or dead. The program is not to pay for that at each hit.
+        self.no_wait_before.set(self.time_ns(Clock::Monotonic).saturating_add(PATIENCE_NS));
+        slot::look_after_owner();
+        false
+    }
+
+    fn write_register(&self, _context: &Context, number: usize, _value: u64) -> bool {
+        // The stack is where the way back is.
+        let possible = number < register::RIP && number != register::RSP;
+        self.wrote_registers.set(self.wrote_registers.get() || possible);
+        possible
     }
 
     fn process_number(&self, _context: &Context, which: ProcessNumber) -> i64 {
@@ -75,7 +144,7 @@ impl Env for InTarget {
             ProcessNumber::Gid => number::GETGID,
             ProcessNumber::Egid => number::GETEGID,
             ProcessNumber::Cpu => return i64::from(sys::cpu()),
-            ProcessNumber::Target => return i64::from(self.target),
+            ProcessNumber::Target => return config().target as i64,
             // The time zone is in files, which are not read in a target; rstap knows it and prints times itself.
             ProcessNumber::TimeZoneOffset => return 0,
         };
@@ -97,9 +166,14 @@ mod tests {
 
     use super::*;
 
+    fn own() -> InTarget {
+        let on_the_stack = 0u8;
+        InTarget::new(sys::ask(number::GETTID, 0, 0) as u32, &raw const on_the_stack as u64, 0)
+    }
+
     #[test]
     fn memory_that_is_not_there_is_an_answer() {
-        let env = InTarget::new(0);
+        let env = own();
         let (source, mut copy) = (*b"target memory", [0; 13]);
         assert!(env.read_target(&Context::EMPTY, source.as_ptr() as u64, &mut copy));
         assert_eq!(copy, source);
@@ -114,9 +188,9 @@ mod tests {
 
     #[test]
     fn threads_are_alive_until_they_end() {
-        let env = InTarget::new(0);
+        let env = own();
         assert!(env.is_alive(env.owner()));
-        let other = std::thread::spawn(|| InTarget::new(0).owner()).join().expect("the thread ends");
+        let other = std::thread::spawn(|| own().owner()).join().expect("the thread ends");
         assert_ne!(other, env.owner());
         // Its number is given back a moment after the join.
         let gone = (0..1000).any(|_| {
@@ -128,13 +202,17 @@ mod tests {
 
     #[test]
     fn clocks_and_numbers() {
-        let env = InTarget::new(7);
+        let env = own();
         let before = env.time_ns(Clock::Monotonic);
         env.pause_us(2000);
         assert!(env.time_ns(Clock::Monotonic) - before >= 2_000_000);
         let now = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("it is after 1970").as_nanos() as i64;
         assert!((env.time_ns(Clock::Realtime) - now).abs() < 10_000_000_000);
-        assert_eq!(env.process_number(&Context::EMPTY, ProcessNumber::Target), 7);
+        assert_eq!(
+            env.process_number(&Context::EMPTY, ProcessNumber::Target),
+            0,
+            "nobody has written the configuration"
+        );
         assert!(env.process_number(&Context::EMPTY, ProcessNumber::Ppid) > 0);
         let mut memory = [0; 32];
         let mut name = Text::new(&mut memory);

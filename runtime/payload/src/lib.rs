@@ -26,4 +26,5 @@ extern crate std;
 
 pub mod entry;
 pub mod env;
+pub mod slot;
 mod sys;

@@ -1,5 +1,5 @@
 //! Raw system calls of Linux on x86-64. The target's C library may be in any state when a probe is hit, so nothing
-//! of it is used, nor the vDSO, whose place nobody has told us.
+//! of it is used.
 
 use core::arch::asm;
 
@@ -17,8 +17,10 @@ pub mod number {
     pub const GETPPID: usize = 110;
     pub const GETPGID: usize = 121;
     pub const GETSID: usize = 124;
+    pub const SIGALTSTACK: usize = 131;
     pub const PRCTL: usize = 157;
     pub const GETTID: usize = 186;
+    pub const TGKILL: usize = 234;
     pub const CLOCK_GETTIME: usize = 228;
     pub const GETCPU: usize = 309;
     pub const PROCESS_VM_READV: usize = 310;
@@ -71,13 +73,33 @@ pub struct TimeSpec {
     pub nanoseconds: i64,
 }
 
-/// The time of a clock (clock_gettime(2)).
-pub fn clock(clock: usize) -> TimeSpec {
+/// The time of a clock (clock_gettime(2)), by the vDSO's function at this address if it is not 0.
+pub fn clock(vdso: u64, clock: usize) -> TimeSpec {
+    type Function = unsafe extern "C" fn(i32, *mut TimeSpec) -> i32;
     let mut time = TimeSpec::default();
-    let pointer = &raw mut time as usize;
+    let pointer = &raw mut time;
+    if vdso != 0 {
+        // SAFETY: rstap found `__vdso_clock_gettime` there, whose type this is (vdso(7)).
+        let result = unsafe { core::mem::transmute::<usize, Function>(vdso as usize)(clock as i32, pointer) };
+        if result == 0 {
+            return time;
+        }
+    }
     // SAFETY: the kernel writes one `timespec` there.
-    unsafe { call(number::CLOCK_GETTIME, [clock, pointer, 0, 0, 0, 0]) };
+    unsafe { call(number::CLOCK_GETTIME, [clock, pointer as usize, 0, 0, 0, 0]) };
     time
+}
+
+/// Copies memory that is known to be readable.
+///
+/// # Safety
+/// It is, for `into.len()` bytes from `address`, and is not `into`.
+pub unsafe fn copy_certain(address: u64, into: &mut [u8]) {
+    // SAFETY: by the contract; the direction flag is clear (calling convention).
+    unsafe {
+        asm!("rep movsb", inout("rcx") into.len() => _, inout("rsi") address => _,
+            inout("rdi") into.as_mut_ptr() => _, options(nostack, preserves_flags));
+    }
 }
 
 /// Sleeps (nanosleep(2)); a signal ends it early.
@@ -139,6 +161,27 @@ pub fn thread_name() -> [u8; 16] {
     // SAFETY: the kernel writes at most 16 bytes there.
     unsafe { call(number::PRCTL, [PR_GET_NAME, pointer, 0, 0, 0, 0]) };
     name
+}
+
+/// `stack_t`
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SignalStack {
+    /// Its lowest address.
+    pub start: u64,
+    /// `SS_…`
+    pub flags: i32,
+    /// Its length in bytes; 0 if there is none.
+    pub len: u64,
+}
+
+/// The running thread's signal stack (sigaltstack(2)).
+pub fn signal_stack() -> Option<SignalStack> {
+    let mut stack = SignalStack::default();
+    let pointer = &raw mut stack as usize;
+    // SAFETY: the kernel writes one `stack_t` there.
+    let result = unsafe { call(number::SIGALTSTACK, [0, pointer, 0, 0, 0, 0]) };
+    (result == 0).then_some(stack)
 }
 
 /// The processor's time-stamp counter.

@@ -1,57 +1,19 @@
 //! The blob, linked as for injection: it must need nothing from anybody.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+#[path = "../link.rs"]
+mod link;
+
+use std::path::Path;
 
 use goblin::elf::Elf;
 use goblin::elf::reloc::R_X86_64_RELATIVE;
 
-/// How every crate of the blob is compiled. No unwinding and no unwind tables: there is nobody to read them.
-const COMPILE: &[&str] = &[
-    "--edition=2024",
-    "-Copt-level=3",
-    "-Cpanic=abort",
-    "-Ccodegen-units=1",
-    "-Crelocation-model=pic",
-    "-Cforce-unwind-tables=no",
-];
-
-/// How it is linked.
-const LINK: &[&str] = &[
-    "-Clto=fat",
-    "-Clink-arg=-nostdlib",
-    "-Clink-arg=-nostartfiles",
-    "-Clink-arg=-Wl,-z,now,-z,norelro,-Bsymbolic,--hash-style=sysv,--gc-sections,--build-id=none",
-];
-
-fn rustc(source: &Path, name: &str, kind: &str, out: &Path, extra: &[&str], uses: &[&str]) -> PathBuf {
-    let compiler = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let mut command = Command::new(compiler);
-    command.arg(source).args(["--crate-name", name, "--crate-type", kind]).args(COMPILE).args(extra);
-    command.arg("-L").arg(out).arg("--out-dir").arg(out);
-    for used in uses {
-        command.arg("--extern").arg(format!("{used}={}", out.join(format!("lib{used}.rlib")).display()));
-    }
-    let output = command.output().expect("rustc starts");
-    assert!(output.status.success(), "{name}: {}", String::from_utf8_lossy(&output.stderr));
-    out.join(format!("lib{name}.{}", if kind == "rlib" { "rlib" } else { "so" }))
-}
-
-fn build() -> Vec<u8> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("blob");
-    std::fs::create_dir_all(&out).expect("the target directory is writable");
-    let source = |path: &str| here.join(path);
-    rustc(&source("../abi/src/lib.rs"), "rstap_abi", "rlib", &out, &[], &[]);
-    rustc(&source("../core/src/lib.rs"), "rstap_core", "rlib", &out, &[], &["rstap_abi"]);
-    rustc(&source("src/lib.rs"), "rstap_payload", "rlib", &out, &[], &["rstap_abi", "rstap_core"]);
-    let blob = rustc(&source("blob.rs"), "rstap_blob", "cdylib", &out, LINK, &["rstap_payload"]);
-    std::fs::read(blob).expect("the blob was written")
-}
-
 #[test]
 fn the_blob_is_freestanding() {
-    let bytes = build();
+    let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join("blob");
+    let path = link::blob(Path::new(env!("CARGO_MANIFEST_DIR")), &out);
+    let bytes = std::fs::read(path).expect("the blob was written");
+    assert!(link::sources(Path::new(env!("CARGO_MANIFEST_DIR"))).iter().all(|path| path.exists()));
     let elf = Elf::parse(&bytes).expect("the blob is an ELF file");
 
     let undefined: Vec<&str> = elf
@@ -73,7 +35,7 @@ fn the_blob_is_freestanding() {
 
     let exported: Vec<&str> =
         elf.dynsyms.iter().filter_map(|symbol| elf.dynstrtab.get_at(symbol.st_name)).collect();
-    for name in ["rstap_payload_run", "rstap_payload_abi_version"] {
+    for name in ["rstap_payload_enter", "rstap_payload_abi_version", "RSTAP_PAYLOAD_CONFIG"] {
         assert!(exported.contains(&name), "{name} is not among {exported:?}");
     }
 

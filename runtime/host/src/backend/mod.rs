@@ -2,6 +2,7 @@
 //!
 //! What all of them share is here: what a backend gives to a handler and what it gets back.
 
+pub mod inject;
 pub mod ptrace;
 
 use rstap_abi::context::Registers;

@@ -14,6 +14,8 @@ pub struct Mapping {
     pub end: u64,
     /// Position of the first byte in the file.
     pub offset: u64,
+    /// Whether it can be read.
+    pub readable: bool,
     /// Whether it can be executed.
     pub executable: bool,
     /// Whether it can be written to.
@@ -65,6 +67,7 @@ fn parse(line: &str) -> Option<Mapping> {
         start: u64::from_str_radix(start, 16).ok()?,
         end: u64::from_str_radix(end, 16).ok()?,
         offset: u64::from_str_radix(offset, 16).ok()?,
+        readable: permissions.as_bytes().first() == Some(&b'r'),
         writable: permissions.as_bytes().get(1) == Some(&b'w'),
         executable: permissions.as_bytes().get(2) == Some(&b'x'),
         path: unescape(rest.trim_start()),

@@ -73,6 +73,17 @@ pub fn state(tid: i32) -> Option<char> {
     stat_field(tid, 3)?.chars().next()
 }
 
+/// Instruction and stack pointer of a thread that waits in the kernel (/proc/PID/syscall).
+pub fn user_position(tid: i32) -> Option<(u64, u64)> {
+    let text = fs::read_to_string(format!("/proc/{tid}/syscall")).ok()?;
+    let mut words = text
+        .split_ascii_whitespace()
+        .rev()
+        .map(|word| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok());
+    let (rip, rsp) = (words.next()??, words.next()??);
+    Some((rip, rsp))
+}
+
 /// The cpu a thread last ran on.
 pub fn cpu(tid: i32) -> Option<usize> {
     stat_field(tid, 39)?.parse().ok()

@@ -170,7 +170,7 @@ impl Process {
 }
 
 /// The file of a mapping, opened once for all processes that map it.
-fn open(
+pub(crate) fn open(
     modules: &mut HashMap<FileId, Option<Arc<ModuleFile>>>,
     pid: i32,
     mapping: &Mapping,

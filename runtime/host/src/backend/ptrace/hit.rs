@@ -281,7 +281,7 @@ impl<H: Handlers> Tracer<H> {
     }
 
     /// Stops the other threads that run in an address space; those to resume later.
-    fn stop_others(&mut self, tid: Tid, space: SpaceId) -> Vec<Tid> {
+    pub(super) fn stop_others(&mut self, tid: Tid, space: SpaceId) -> Vec<Tid> {
         let shares = |pid: &i32| self.processes.get(pid).is_some_and(|p| p.space == space);
         let others: Vec<Tid> = self
             .threads
@@ -305,7 +305,7 @@ impl<H: Handlers> Tracer<H> {
         parked
     }
 
-    fn resume_others(&mut self, parked: Vec<Tid>) {
+    pub(super) fn resume_others(&mut self, parked: Vec<Tid>) {
         for tid in parked {
             self.event_stop_of_parked(tid);
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use rstap_program::ProcessEvent;
 
+use super::injecting::remove_jumps_unless;
 use super::semaphores::lower_semaphores;
 use super::space::{Space, SpaceId};
 use super::sys::{self, Status, Tid};
@@ -339,6 +340,8 @@ impl<H: Handlers> Tracer<H> {
         for address in addresses {
             space.remove(address);
         }
+        let takes = |probe: &u32| accepted.get(*probe as usize) == Some(&true);
+        remove_jumps_unless(space, takes);
         lower_semaphores(space, |probe| accepted.get(probe.0 as usize) != Some(&true));
     }
 

@@ -11,11 +11,16 @@ const DT_SYMTAB: u64 = 6;
 const MAX_SYMBOLS: usize = 1 << 16;
 const SYMBOL_SIZE: usize = 24;
 const NAME: &[u8] = b"_dl_debug_state\0";
+const MAX_NAME: usize = 32;
 
 /// The function the loader of a process calls before and after it changes what is mapped. `None` for statically
 /// linked programs and loaders that have none.
 pub fn debug_state(pid: i32, space: &Space) -> Option<u64> {
-    let base = interpreter(pid)?;
+    symbol(space, interpreter(pid)?, NAME)
+}
+
+/// Address of a dynamic symbol of the file mapped at `base`; `wanted` is its name with a NUL behind it.
+pub fn symbol(space: &Space, base: u64, wanted: &[u8]) -> Option<u64> {
     let (symbols, strings) = tables(space, base)?;
     // The string table follows the symbols, which nothing else gives the number of.
     let len = usize::try_from(strings.checked_sub(symbols)?).ok()?.min(MAX_SYMBOLS * SYMBOL_SIZE);
@@ -24,9 +29,10 @@ pub fn debug_state(pid: i32, space: &Space) -> Option<u64> {
     table[..read].chunks_exact(SYMBOL_SIZE).find_map(|symbol| {
         let name = u32::from_le_bytes(symbol[..4].try_into().ok()?);
         let value = u64::from_le_bytes(symbol[8..16].try_into().ok()?);
-        let mut text = [0; NAME.len()];
-        let all = space.memory.read_raw(strings.wrapping_add(u64::from(name)), &mut text) == text.len();
-        (value != 0 && all && text == NAME).then(|| base.wrapping_add(value))
+        let mut memory = [0; MAX_NAME];
+        let text = memory.get_mut(..wanted.len())?;
+        let all = space.memory.read_raw(strings.wrapping_add(u64::from(name)), text) == text.len();
+        (value != 0 && all && text == wanted).then(|| base.wrapping_add(value))
     })
 }
 

@@ -14,6 +14,7 @@
 pub mod control;
 mod cpu;
 mod hit;
+mod injecting;
 mod lifecycle;
 mod loader;
 mod memory;

@@ -17,7 +17,8 @@ use crate::process::maps::{self, Mapping};
 /// Slot memory is mapped in pieces of at least this.
 const AREA: u64 = 64 * 1024;
 
-type Wanted = BTreeMap<u64, Vec<(ProbeId, CodeKind)>>;
+/// Probes by address, in script order.
+pub(super) type Wanted = BTreeMap<u64, Vec<(ProbeId, CodeKind)>>;
 
 impl<H: Handlers> Tracer<H> {
     /// The options set on every thread.
@@ -32,8 +33,9 @@ impl<H: Handlers> Tracer<H> {
         let space = process.space;
         let Ok(mappings) = maps::read(pid) else { return };
         self.handlers.mapped(pid as u32, &mappings);
-        let wanted = self.wanted(pid, &mappings);
+        let mut wanted = self.wanted(pid, &mappings);
         self.forget_unmapped(pid, space, &mappings);
+        self.inject(tid, pid, space, &mappings, &mut wanted);
         let loader = if self.awaits_file(pid, space) {
             self.spaces.get(&space).and_then(|s| loader::debug_state(pid, s))
         } else {
@@ -96,6 +98,9 @@ impl<H: Handlers> Tracer<H> {
         let gone: Vec<Region> = s.regions.iter().filter(|old| !now.contains(old)).cloned().collect();
         for old in gone {
             s.sites.retain(|address, _| !old.range.contains(address));
+            if let Some(home) = &mut s.home {
+                home.jumps.retain(|address, _| !old.range.contains(address));
+            }
         }
         // A return address may lie in any mapping.
         s.sites.retain(|at, _| mappings.iter().any(|m| m.executable && (m.start..m.end).contains(at)));

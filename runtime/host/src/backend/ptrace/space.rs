@@ -8,9 +8,11 @@ use std::rc::Rc;
 
 use rstap_program::{CodeKind, ProbeId};
 
+use super::injecting::remove_jumps;
 use super::memory::{Memory, hide_breakpoints};
 use super::semaphores::lower_semaphores;
 use crate::backend::TargetMemory;
+use crate::backend::inject::home::Home;
 use crate::breakpoint::{Emulation, INT3, MAX_INSTRUCTION, SLOT_SIZE, Slot, Where};
 use crate::process::FileId;
 
@@ -98,6 +100,10 @@ pub struct Space {
     pub areas: Vec<Area>,
     /// Counters of markers that were raised, by address.
     pub semaphores: Vec<(u64, ProbeId)>,
+    /// What the inject backend has given it.
+    pub home: Option<Home>,
+    /// Handlers cannot run inside it.
+    pub uninjectable: bool,
     /// A `syscall` instruction.
     pub system_call: Option<u64>,
     slot_of: HashMap<u64, (u64, [u8; MAX_INSTRUCTION])>,
@@ -117,6 +123,8 @@ impl Space {
             regions: Vec::new(),
             areas: Vec::new(),
             semaphores: Vec::new(),
+            home: None,
+            uninjectable: false,
             system_call: None,
             slot_of: HashMap::new(),
             frames: HashMap::new(),
@@ -133,6 +141,8 @@ impl Space {
             regions: self.regions.clone(),
             areas: self.areas.clone(),
             semaphores: self.semaphores.clone(),
+            home: self.home.clone(),
+            uninjectable: self.uninjectable,
             system_call: self.system_call,
             slot_of: self.slot_of.clone(),
             frames: self.frames.clone(),
@@ -170,11 +180,12 @@ impl Space {
         }
     }
 
-    /// Takes all breakpoints out, and lowers the counters of markers.
+    /// Takes all breakpoints and jumps out, and lowers the counters of markers.
     pub fn remove_all(&mut self) {
         for address in self.sites.keys().copied().collect::<Vec<_>>() {
             self.remove(address);
         }
+        remove_jumps(self, |_| true);
         lower_semaphores(self, |_| true);
     }
 
@@ -265,6 +276,9 @@ impl TargetMemory for Space {
     fn read(&self, address: u64, into: &mut [u8]) -> bool {
         let all = self.memory.read_kept(address, into);
         hide_breakpoints(&self.sites, |s| s.original, address, into);
+        if let Some(home) = &self.home {
+            home.hide_jumps(address, into);
+        }
         all
     }
 

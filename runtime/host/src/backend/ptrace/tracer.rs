@@ -15,6 +15,8 @@ use super::cpu::{Follower, Patience};
 use super::registry::Registry;
 use super::space::{Space, SpaceId};
 use super::sys::{self, Resume, Status, Tid, UserRegisters};
+use crate::backend::inject::Injector;
+use crate::backend::inject::code::Functions;
 use crate::backend::{Handlers, Hit};
 use crate::process::filter::Subject;
 
@@ -91,6 +93,8 @@ pub struct Tracer<H> {
     pub(super) handlers: H,
     pub(super) registry: Registry,
     pub(super) control: Arc<Control>,
+    pub(super) injector: Option<Arc<Injector>>,
+    pub(super) functions: Functions,
     pub(super) report: Box<dyn Report>,
     pub(super) spaces: HashMap<SpaceId, Space>,
     pub(super) next_space: u32,
@@ -122,6 +126,8 @@ impl<H: Handlers> Tracer<H> {
             handlers,
             registry,
             control,
+            injector: None,
+            functions: Functions::default(),
             report,
             spaces: HashMap::new(),
             next_space: 0,
@@ -144,6 +150,11 @@ impl<H: Handlers> Tracer<H> {
     /// elsewhere. For tests of that way, and for targets that must not get memory for slots.
     pub fn always_step(&mut self) {
         self.always_step = true;
+    }
+
+    /// Runs handlers inside targets where that is sound.
+    pub fn inject_with(&mut self, injector: Injector) {
+        self.injector = Some(Arc::new(injector));
     }
 
     /// The handlers, with what they have gathered.

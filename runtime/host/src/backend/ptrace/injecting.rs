@@ -1,0 +1,567 @@
+//! Brings the inject backend's handlers into a process and writes the jumps that lead to them. A process is given its
+//! home when the first probe is to be injected; whatever fails leaves the probes at hand to breakpoints.
+
+use std::collections::HashSet;
+
+use rstap_abi::inject::{Config, ProbeAt, Range};
+use rstap_program::{CodeKind, ProbeId};
+
+use super::loader;
+use super::planting::Wanted;
+use super::remote::{self, RemoteError};
+use super::space::{Space, SpaceId};
+use super::sys::{self, Tid};
+use super::tracer::{Thread, Tracer};
+use crate::backend::Handlers;
+use crate::backend::inject::home::{Home, Jump, Plan};
+use crate::backend::inject::suitable::{self, Unsuitable, auxiliary};
+use crate::backend::inject::{Injector, code, sys as inject_sys, trampoline};
+use crate::breakpoint::Slot;
+use crate::patch::flow::{Flow, Memory};
+use crate::patch::{self, Refused};
+use crate::process::FileId;
+use crate::process::maps::{self, Mapping};
+
+/// Areas are mapped in pieces of at least this.
+const AREA: u64 = 64 * 1024;
+const MADV_NOHUGEPAGE: u64 = 15;
+const MADV_WIPEONFORK: u64 = 18;
+const AT_SYSINFO_EHDR: u64 = 33;
+
+/// Why a process got no home, or a site no jump.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{0}")]
+    Unsuitable(#[from] Unsuitable),
+    #[error("{what}: {error}")]
+    Remote { what: &'static str, error: RemoteError },
+    #[error("{what}: {error}")]
+    System { what: &'static str, error: std::io::Error },
+    #[error("its contexts would be too large")]
+    TooLarge,
+    #[error("no thread of it can make a system call")]
+    NoSystemCall,
+}
+
+/// A thread that makes system calls for us.
+#[derive(Clone, Copy)]
+struct Caller {
+    tid: Tid,
+    instruction: u64,
+    options: i32,
+}
+
+impl Caller {
+    fn call(self, what: &'static str, number: i64, arguments: [u64; 6]) -> Result<u64, Failure> {
+        remote::system_call(self.tid, self.instruction, self.options, number, arguments)
+            .map(|done| done.value)
+            .map_err(|error| Failure::Remote { what, error })
+    }
+
+    fn map(
+        self,
+        what: &'static str,
+        address: u64,
+        size: u64,
+        flags: i32,
+        protection: i32,
+    ) -> Result<u64, Failure> {
+        let flags = flags | libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        self.call(what, libc::SYS_mmap, [address, size, protection as u64, flags as u64, u64::MAX, 0])
+    }
+}
+
+/// A site about to be written.
+struct Ready {
+    jump: patch::Jump,
+    site: u32,
+    trampoline: u64,
+    copy: Slot,
+    bytes: [u8; patch::JUMP],
+}
+
+/// The target's memory without what we have changed.
+struct Clean<'a> {
+    space: &'a Space,
+    mappings: &'a [Mapping],
+}
+
+impl Clean<'_> {
+    fn copy(&self, range: &std::ops::Range<u64>) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; usize::try_from(range.end - range.start).ok()?];
+        self.read(range.start, &mut bytes).then_some(bytes)
+    }
+}
+
+impl Memory for Clean<'_> {
+    fn read(&self, address: u64, into: &mut [u8]) -> bool {
+        let all = self.space.read_clean(address, into) == into.len();
+        if let Some(home) = &self.space.home {
+            home.hide_jumps(address, into);
+        }
+        all
+    }
+
+    fn is_code(&self, address: u64) -> bool {
+        self.mappings.iter().any(|m| m.executable && (m.start..m.end).contains(&address))
+    }
+}
+
+impl<H: Handlers> Tracer<H> {
+    /// Injects what can be injected of `wanted`, and takes it out of it. `tid` is a thread of the process that is
+    /// stopped as [`remote`] needs it.
+    pub(super) fn inject(
+        &mut self,
+        tid: Tid,
+        pid: i32,
+        space: SpaceId,
+        mappings: &[Mapping],
+        wanted: &mut Wanted,
+    ) {
+        let Some(injector) = self.injector.clone() else { return };
+        let Some(s) = self.spaces.get_mut(&space) else { return };
+        if let Some(home) = &s.home {
+            wanted.retain(|address, probes| !is_served(home, &injector, *address, probes));
+        }
+        let takes = |address: &u64, probes: &Vec<_>| {
+            !s.sites.contains_key(address) && !s.uninjectable && injector.probes_at(probes).is_some()
+        };
+        let candidates: Vec<u64> = wanted
+            .iter()
+            .filter(|(address, probes)| takes(address, probes))
+            .map(|(address, _)| *address)
+            .collect();
+        if candidates.is_empty() {
+            return;
+        }
+        if let Err(failure) = self.prepare_home(tid, pid, space, mappings, &injector) {
+            self.report.say(1, format_args!("process {pid} is probed by ptrace: {failure}"));
+            if let Some(s) = self.spaces.get_mut(&space) {
+                s.uninjectable = true;
+            }
+            return;
+        }
+        let jumps = self.plan_jumps(pid, space, mappings, wanted, &candidates);
+        let with_probes =
+            |jump: patch::Jump| Some((jump.clone(), injector.probes_at(wanted.get(&jump.site())?)?));
+        let jumps = jumps.into_iter().filter_map(with_probes).collect();
+        let ready = self.make_jumps(tid, pid, space, mappings, jumps);
+        for address in self.write_jumps(tid, pid, space, ready) {
+            wanted.remove(&address);
+        }
+    }
+
+    fn caller(&mut self, tid: Tid, pid: i32, space: SpaceId) -> Result<Caller, Failure> {
+        let instruction = self.system_call_instruction(pid, space).ok_or(Failure::NoSystemCall)?;
+        Ok(Caller { tid, instruction, options: self.options() })
+    }
+
+    /// Gives a process its home, if it has none.
+    fn prepare_home(
+        &mut self,
+        tid: Tid,
+        pid: i32,
+        space: SpaceId,
+        mappings: &[Mapping],
+        injector: &Injector,
+    ) -> Result<(), Failure> {
+        if self.spaces.get(&space).is_none_or(|s| s.home.is_some()) {
+            return Ok(());
+        }
+        suitable::check(pid, mappings)?;
+        let plan = Plan::of(injector).ok_or(Failure::TooLarge)?;
+        let caller = self.caller(tid, pid, space)?;
+        let (rx, rw) = (libc::PROT_READ | libc::PROT_EXEC, libc::PROT_READ | libc::PROT_WRITE);
+        let base = caller.map("memory for handlers", 0, plan.size, 0, rx)?;
+        let pool = caller.map("memory for contexts", 0, plan.pool_size, libc::MAP_NORESERVE, rw)?;
+        for advice in [MADV_WIPEONFORK, MADV_NOHUGEPAGE] {
+            let done =
+                caller.call("advice on contexts", libc::SYS_madvise, [pool, plan.pool_size, advice, 0, 0, 0]);
+            if advice == MADV_WIPEONFORK {
+                done?;
+            }
+        }
+        let s = self.spaces.get(&space).ok_or(Failure::NoSystemCall)?;
+        let arena = share(caller, pid, s, pool, injector)?;
+        let config = Config {
+            enabled: 1,
+            pool,
+            arena,
+            arena_size: injector.arena_size,
+            clock: clock(pid, s),
+            target: self.target.unwrap_or(0) as u64,
+            owner: u64::from(std::process::id()),
+            ranges: certain_ranges(pid, mappings),
+            ..Config::EMPTY
+        };
+        let (home, bytes) = Home::new(base, plan, config, injector).ok_or(Failure::TooLarge)?;
+        let wrong = |error| Failure::System { what: "writing handlers", error };
+        s.memory.write_raw(base, &bytes).map_err(wrong)?;
+        for (at, bytes) in home.tables() {
+            s.memory.write_raw(at, &bytes).map_err(wrong)?;
+        }
+        self.report.say(
+            2,
+            format_args!("process {pid}: handlers at {base:#x}, contexts at {pool:#x}, arena at {arena:#x}"),
+        );
+        if let Some(s) = self.spaces.get_mut(&space) {
+            s.home = Some(home);
+        }
+        Ok(())
+    }
+
+    /// Where a jump fits: decided by the code of the whole function, and by all other code of the mapping.
+    fn plan_jumps(
+        &mut self,
+        pid: i32,
+        space: SpaceId,
+        mappings: &[Mapping],
+        wanted: &Wanted,
+        candidates: &[u64],
+    ) -> Vec<patch::Jump> {
+        let Some(s) = self.spaces.get(&space) else { return Vec::new() };
+        let clean = Clean { space: s, mappings };
+        let mut jumps: Vec<patch::Jump> = Vec::new();
+        let mut known: Option<(std::ops::Range<u64>, Vec<u8>)> = None;
+        for mapping in mappings.iter().filter(|m| m.executable) {
+            let here = jumps.len();
+            let from = candidates.partition_point(|address| *address < mapping.start);
+            let to = candidates.partition_point(|address| *address < mapping.end);
+            for &address in &candidates[from..to] {
+                if known.as_ref().is_none_or(|(range, _)| !range.contains(&address)) {
+                    known = self.functions.at(pid, mapping, address).and_then(|range| {
+                        let bytes = clean.copy(&range)?;
+                        Some((range, bytes))
+                    });
+                }
+                let planned = match &known {
+                    Some((range, bytes)) => Flow::new(range.start, bytes, &clean)
+                        .map_err(Refused::from)
+                        .and_then(|flow| patch::Jump::new(&flow, address))
+                        .map_err(|refused| refused.to_string()),
+                    None => Err("its function has no known extent".to_owned()),
+                };
+                let overlaps = |jump: &patch::Jump| {
+                    let displaced = address + 1..jump.end();
+                    wanted.range(displaced.clone()).next().is_some()
+                        || displaced.clone().any(|at| s.sites.contains_key(&at))
+                        || s.home.as_ref().is_some_and(|home| home.jumps_in(address..jump.end()))
+                };
+                match planned {
+                    Ok(jump) if overlaps(&jump) => {
+                        self.report.say(
+                            1,
+                            format_args!("{address:#x} is probed by ptrace: another site is too near"),
+                        );
+                    }
+                    Ok(jump) => jumps.push(jump),
+                    Err(why) => {
+                        self.report.say(1, format_args!("{address:#x} is probed by ptrace: {why}"));
+                    }
+                }
+            }
+            let inside: Vec<_> =
+                jumps[here..].iter().map(patch::Jump::inside).filter(|r| !r.is_empty()).collect();
+            if !inside.is_empty() {
+                let Some(text) = clean.copy(&(mapping.start..mapping.end)) else {
+                    jumps.truncate(here);
+                    continue;
+                };
+                let entered = code::targets_in(&text, mapping.start, &inside);
+                jumps.retain(|jump| {
+                    let elsewhere = entered.iter().find(|to| jump.inside().contains(to));
+                    if elsewhere.is_some() {
+                        let site = jump.site();
+                        self.report
+                            .say(1, format_args!("{site:#x} is probed by ptrace: other code goes behind it"));
+                    }
+                    elsewhere.is_none()
+                });
+            }
+        }
+        jumps
+    }
+
+    /// Fills trampolines and tables; no thread can come to them yet.
+    fn make_jumps(
+        &mut self,
+        tid: Tid,
+        pid: i32,
+        space: SpaceId,
+        mappings: &[Mapping],
+        jumps: Vec<(patch::Jump, Vec<ProbeAt>)>,
+    ) -> Vec<Ready> {
+        let mut ready = Vec::new();
+        let count = jumps.len();
+        for (index, (jump, probes)) in jumps.into_iter().enumerate() {
+            let address = jump.site();
+            if self.spaces.get_mut(&space).and_then(|s| s.home.as_mut()?.area_near(address)).is_none() {
+                self.add_area(tid, pid, space, mappings, address, count - index);
+            }
+            let Some(s) = self.spaces.get_mut(&space) else { break };
+            let Some(home) = &mut s.home else { break };
+            let Some((head, place)) = home.area_near(address).map(|area| (area.range.start, area.free))
+            else {
+                continue;
+            };
+            let (Ok(copy), Ok(bytes)) = (jump.copy(place + trampoline::PREFIX as u64), jump.bytes(place))
+            else {
+                continue;
+            };
+            let Some(site) = home.add_site(address, &probes) else { break };
+            let Some(prefix) = trampoline::prefix(place, site, head) else { continue };
+            let mut code = prefix.to_vec();
+            code.extend(&copy.code);
+            if let Some(area) = home.area_near(address) {
+                area.free = (place + code.len() as u64).next_multiple_of(trampoline::ALIGN as u64);
+            }
+            if s.memory.write_raw(place, &code).is_ok() {
+                ready.push(Ready { jump, site, trampoline: place, copy, bytes });
+            }
+        }
+        let Some(s) = self.spaces.get(&space) else { return Vec::new() };
+        let Some(home) = &s.home else { return Vec::new() };
+        let written = home.tables().iter().all(|(at, bytes)| s.memory.write_raw(*at, bytes).is_ok());
+        if written { ready } else { Vec::new() }
+    }
+
+    fn add_area(
+        &mut self,
+        tid: Tid,
+        pid: i32,
+        space: SpaceId,
+        mappings: &[Mapping],
+        address: u64,
+        sites: usize,
+    ) {
+        let size = ((sites * trampoline::USUAL_SIZE) as u64 + 4096).next_multiple_of(AREA);
+        let near = mappings
+            .iter()
+            .find(|m| (m.start..m.end).contains(&address))
+            .map_or(address..address + 1, |m| m.start..m.end);
+        let (Ok(caller), Ok(now)) = (self.caller(tid, pid, space), maps::read(pid)) else { return };
+        let Some(place) = maps::find_gap(&now, near, size) else { return };
+        let protection = libc::PROT_READ | libc::PROT_EXEC;
+        match caller.map("memory for trampolines", place, size, libc::MAP_FIXED_NOREPLACE, protection) {
+            Ok(mapped) if mapped == place => {
+                let Some(s) = self.spaces.get_mut(&space) else { return };
+                let Some((at, head)) = s.home.as_mut().map(|home| home.add_area(place..place + size)) else {
+                    return;
+                };
+                if s.memory.write_raw(at, &head).is_err()
+                    && let Some(home) = &mut s.home
+                {
+                    home.areas.pop();
+                }
+            }
+            Ok(_) => {}
+            Err(failure) => self.report.say(1, format_args!("process {pid}: {failure}")),
+        }
+    }
+
+    /// Writes jumps, with all threads stopped: a thread between displaced instructions would find half a jump. Those
+    /// that are there go on in the copy. The addresses that are probed now.
+    fn write_jumps(&mut self, tid: Tid, pid: i32, space: SpaceId, ready: Vec<Ready>) -> Vec<u64> {
+        if ready.is_empty() {
+            return Vec::new();
+        }
+        let others = self.stop_others(tid, space);
+        let positions = self.positions(space);
+        let mut written = Vec::new();
+        if let (Some(s), Some(positions)) = (self.spaces.get_mut(&space), positions) {
+            for Ready { jump, site, trampoline, copy, bytes } in ready {
+                let address = jump.site();
+                if !make_way(&jump, &copy, &positions) {
+                    self.report.say(
+                        1,
+                        format_args!("{address:#x} is probed by ptrace: a thread is in the middle of it"),
+                    );
+                } else if s.memory.write_raw(address, &bytes).is_ok()
+                    && let Some(home) = &mut s.home
+                {
+                    self.report.say(2, format_args!("process {pid}: {address:#x} jumps to {trampoline:#x}"));
+                    let (original, patched) = (jump.original().to_vec(), bytes.to_vec());
+                    home.jumps.insert(address, Jump { site, original, patched, end: jump.end(), trampoline });
+                    written.push(address);
+                }
+            }
+        }
+        self.resume_others(others);
+        written
+    }
+
+    /// Where the threads of a space are, and what they may come back to. `None`: it is not known of all of them.
+    fn positions(&self, space: SpaceId) -> Option<Vec<Position>> {
+        let in_space = |thread: &Thread| self.processes.get(&thread.pid).is_some_and(|p| p.space == space);
+        let s = self.spaces.get(&space)?;
+        let mut positions = Vec::new();
+        for (tid, _) in self.threads.iter().filter(|(_, thread)| in_space(thread)) {
+            match sys::registers(*tid) {
+                Ok(registers) => positions.push(Position {
+                    tid: Some(*tid),
+                    rip: registers.rip,
+                    stack: stack_words(s, registers.rsp),
+                }),
+                Err(_) => match crate::process::status::user_position(*tid) {
+                    Some((rip, rsp)) => {
+                        positions.push(Position { tid: None, rip, stack: stack_words(s, rsp) })
+                    }
+                    None if crate::process::status::state(*tid).is_none_or(|state| "ZX".contains(state)) => {}
+                    None => return None,
+                },
+            }
+        }
+        Some(positions)
+    }
+}
+
+/// A stopped thread.
+struct Position {
+    /// `None` for one that waits in the kernel and cannot be moved.
+    tid: Option<Tid>,
+    rip: u64,
+    /// Words at the top of its stack: a signal's frame among them has the address where the signal came.
+    stack: Vec<u64>,
+}
+
+/// Bytes of stack that are looked at for the frames of signals.
+const FRAMES: usize = 64 * 1024;
+
+fn stack_words(space: &Space, rsp: u64) -> Vec<u64> {
+    let mut bytes = vec![0; FRAMES];
+    let count = space.memory.read_raw(rsp & !7, &mut bytes);
+    let (words, _) = bytes[..count].as_chunks::<8>();
+    words.iter().map(|word| u64::from_le_bytes(*word)).collect()
+}
+
+/// Moves threads out of what a jump overwrites. `false`: somebody is there, or will come back there, who cannot be
+/// moved.
+fn make_way(jump: &patch::Jump, copy: &Slot, positions: &[Position]) -> bool {
+    let inside = jump.inside();
+    if inside.is_empty() {
+        return true;
+    }
+    let mut moves = Vec::new();
+    for position in positions {
+        if position.stack.iter().any(|word| inside.contains(word)) {
+            return false;
+        }
+        if inside.contains(&position.rip) {
+            match (position.tid, copy.copy_of(position.rip)) {
+                (Some(tid), Some(to)) => moves.push((tid, to)),
+                _ => return false,
+            }
+        }
+    }
+    moves.iter().all(|(tid, to)| sys::set_instruction_pointer(*tid, *to).is_ok())
+}
+
+/// Whether a place has a jump for these probes already.
+fn is_served(home: &Home, injector: &Injector, address: u64, probes: &[(ProbeId, CodeKind)]) -> bool {
+    let jump = home.jumps.get(&address);
+    jump.is_some_and(|jump| {
+        injector.probes_at(probes).is_some_and(|probes| probes == home.probes_at(jump.site))
+    })
+}
+
+/// Takes out of a forked copy the jumps of probes that are not for it; where a jump serves other probes too, those
+/// stay alone.
+pub(super) fn remove_jumps_unless(space: &mut Space, takes: impl Fn(&u32) -> bool) {
+    let Some(home) = &mut space.home else { return };
+    let mut gone = HashSet::new();
+    let mut changed = false;
+    for (address, jump) in &home.jumps {
+        let before = home.probes_at(jump.site).len();
+        let probes: Vec<_> =
+            home.probes_at(jump.site).iter().filter(|at| takes(&at.probe)).copied().collect();
+        if probes.is_empty() {
+            gone.insert(*address);
+        } else if probes.len() < before {
+            changed = true;
+        }
+    }
+    if changed {
+        home.keep_probes(takes);
+        for (at, bytes) in home.tables() {
+            // Failing means that it was killed.
+            let _ = space.memory.write_raw(at, &bytes);
+        }
+    }
+    remove_jumps(space, |address| gone.contains(&address));
+}
+
+/// Puts the original bytes back where jumps are. The memory stays: a signal may have interrupted a thread anywhere in
+/// it, and it goes on there when the signal's handler returns.
+pub(super) fn remove_jumps(space: &mut Space, of: impl Fn(u64) -> bool) {
+    let Some(home) = &mut space.home else { return };
+    let addresses: HashSet<u64> = home.jumps.keys().copied().filter(|address| of(*address)).collect();
+    for address in addresses {
+        let Some(jump) = home.jumps.remove(&address) else { continue };
+        let mut now = vec![0; jump.patched.len()];
+        // Somebody else may have patched over it: then it is theirs to put back what they found.
+        if space.memory.read_raw(address, &mut now) == now.len() && now == jump.patched {
+            // Failing means that the mapping is gone, and the jump with it.
+            let _ = space.memory.write_raw(address, &jump.original);
+        }
+    }
+}
+
+/// Maps the arena in a process: the process makes a pair of sockets, we take one of them and send the descriptor.
+/// Nothing of this depends on what the process sees of the file system. `at`: memory for the message.
+fn share(caller: Caller, pid: i32, space: &Space, at: u64, injector: &Injector) -> Result<u64, Failure> {
+    let what = "a socket for the arena";
+    let system = |error| Failure::System { what, error };
+    let kind = (libc::SOCK_DGRAM | libc::SOCK_CLOEXEC) as u64;
+    caller.call(what, libc::SYS_socketpair, [libc::AF_UNIX as u64, kind, 0, at, 0, 0])?;
+    let pair = space.memory.word(at).ok_or(Failure::NoSystemCall)?;
+    let (own, theirs) = (pair & 0xffff_ffff, pair >> 32);
+    let received = (|| {
+        let socket = inject_sys::take_descriptor(pid, own as i32).map_err(system)?;
+        inject_sys::send_descriptor(&socket, &injector.arena).map_err(system)?;
+        let (message, place) = inject_sys::receiver(at);
+        space.memory.write_raw(at, &message).map_err(system)?;
+        let flags = libc::MSG_CMSG_CLOEXEC as u64;
+        caller.call(what, libc::SYS_recvmsg, [theirs, at, flags, 0, 0, 0])?;
+        let descriptor = space.memory.word(at + place).ok_or(Failure::NoSystemCall)? & 0xffff_ffff;
+        let protection = (libc::PROT_READ | libc::PROT_WRITE) as u64;
+        let arguments = [0, injector.arena_size, protection, libc::MAP_SHARED as u64, descriptor, 0];
+        let arena = caller.call("mapping the arena", libc::SYS_mmap, arguments);
+        let _ = caller.call(what, libc::SYS_close, [descriptor, 0, 0, 0, 0, 0]);
+        arena
+    })();
+    for descriptor in [own, theirs] {
+        let _ = caller.call(what, libc::SYS_close, [descriptor, 0, 0, 0, 0, 0]);
+    }
+    // The pool is to be all zero.
+    space.memory.write_raw(at, &[0; 128]).map_err(system)?;
+    received
+}
+
+/// Address of the vDSO's `clock_gettime`, 0 if there is none.
+fn clock(pid: i32, space: &Space) -> u64 {
+    let vector = std::fs::read(format!("/proc/{pid}/auxv")).unwrap_or_default();
+    auxiliary(&vector, AT_SYSINFO_EHDR)
+        .and_then(|base| loader::symbol(space, base, b"__vdso_clock_gettime\0"))
+        .unwrap_or(0)
+}
+
+/// What stays mapped while a process runs its program: the program's file, and the stack it was started on.
+fn certain_ranges(pid: i32, mappings: &[Mapping]) -> [Range; rstap_abi::inject::RANGES] {
+    let program = FileId::of_executable(pid).ok();
+    let stays =
+        |m: &&Mapping| m.path == "[stack]" || m.readable && program.is_some() && m.file_id(pid) == program;
+    let mut ranges = [Range::default(); rstap_abi::inject::RANGES];
+    let mut last: Option<usize> = None;
+    for mapping in mappings.iter().filter(stays) {
+        match last {
+            Some(index) if ranges[index].end == mapping.start => ranges[index].end = mapping.end,
+            _ => {
+                let index = last.map_or(0, |index| index + 1);
+                let Some(range) = ranges.get_mut(index) else { break };
+                *range = Range { start: mapping.start, end: mapping.end };
+                last = Some(index);
+            }
+        }
+    }
+    ranges
+}
