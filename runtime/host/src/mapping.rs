@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd};
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rstap_core::arena::Arena;
 use rstap_core::image::Image;
@@ -37,12 +38,13 @@ unsafe impl Sync for Mapping {}
 impl Mapping {
     fn new(
         what: &'static str,
+        name: &str,
         size: u64,
         protection: libc::c_int,
         fill: impl FnOnce(&File) -> io::Result<()>,
     ) -> Result<Mapping, MappingError> {
         let map = || {
-            let file = memfd(what)?;
+            let file = memfd(name)?;
             file.set_len(size)?;
             fill(&file)?;
             let size = usize::try_from(size).map_err(|_| io::ErrorKind::OutOfMemory)?;
@@ -66,8 +68,8 @@ impl Drop for Mapping {
     }
 }
 
-fn memfd(what: &str) -> io::Result<File> {
-    let name = std::ffi::CString::new(format!("rstap-{what}"))?;
+fn memfd(name: &str) -> io::Result<File> {
+    let name = std::ffi::CString::new(name)?;
     // SAFETY: the name is a C string; the result is a new descriptor or negative.
     unsafe {
         let fd = libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC);
@@ -77,24 +79,36 @@ fn memfd(what: &str) -> io::Result<File> {
 
 /// The memory of an arena, zeroed.
 #[derive(Debug)]
-pub struct ArenaMapping(Mapping);
+pub struct ArenaMapping {
+    mapping: Mapping,
+    name: String,
+}
 
 impl ArenaMapping {
     /// Of this size in bytes.
     pub fn new(size: u64) -> Result<ArenaMapping, MappingError> {
-        Mapping::new("arena", size, libc::PROT_READ | libc::PROT_WRITE, |_| Ok(())).map(ArenaMapping)
+        /// Several sessions of one process have arenas of different names.
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let name = format!("rstap-arena-{}-{}.", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+        let mapping = Mapping::new("arena", &name, size, libc::PROT_READ | libc::PROT_WRITE, |_| Ok(()))?;
+        Ok(ArenaMapping { mapping, name })
     }
 
     /// The arena in it.
     pub fn arena(&self) -> Arena<'_> {
         // SAFETY: mapped readable and writable for as long as `self`, page-aligned; nothing here accesses it but
         // through `Arena`.
-        unsafe { Arena::new(self.0.base.cast(), self.0.size as u64) }
+        unsafe { Arena::new(self.mapping.base.cast(), self.mapping.size as u64) }
+    }
+
+    /// The file's name, which its mappings in other processes have too (proc(5), maps).
+    pub fn name(&self) -> String {
+        self.name.clone()
     }
 
     /// The file behind it, for other processes to map.
     pub fn file(&self) -> &File {
-        &self.0.file
+        &self.mapping.file
     }
 }
 
@@ -106,8 +120,10 @@ impl ImageMapping {
     /// Maps the image of a program.
     pub fn new(bytes: &[u8]) -> Result<ImageMapping, MappingError> {
         let size = (bytes.len() as u64).max(1);
-        Mapping::new("image", size, libc::PROT_READ | libc::PROT_EXEC, |file| file.write_all_at(bytes, 0))
-            .map(ImageMapping)
+        Mapping::new("image", "rstap-image", size, libc::PROT_READ | libc::PROT_EXEC, |file| {
+            file.write_all_at(bytes, 0)
+        })
+        .map(ImageMapping)
     }
 
     /// The image in it; `None` if it is not one of this ABI version.

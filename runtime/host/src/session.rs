@@ -412,7 +412,12 @@ impl Session {
             && let Ok(arena) = self.arena.file().try_clone()
         {
             let memory = WorkerMemory::sizes_in_target(&self.program, shared.largest_stack());
-            tracer.inject_with(Injector::new(&self.program, arena, self.plan.size, memory));
+            tracer.inject_with(Injector::new(
+                &self.program,
+                (arena, self.arena.name()),
+                self.plan.size,
+                memory,
+            ));
         }
         let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             match self.find_target(&mut tracer, shared) {

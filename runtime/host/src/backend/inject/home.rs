@@ -180,6 +180,12 @@ impl Home {
         [(self.config.sites, sites), (self.config.probes, probes), (self.config_at, config)]
     }
 
+    /// What is to be written so that hits pass by.
+    pub fn switched_off(&mut self) -> (u64, [u8; 8]) {
+        self.config.enabled = 0;
+        (self.config_at + std::mem::offset_of!(Config, enabled) as u64, [0; 8])
+    }
+
     /// Takes a new area; what is to be written at its start.
     pub fn add_area(&mut self, range: Range<u64>) -> (u64, [u8; HEAD]) {
         let start = range.start;

@@ -24,6 +24,8 @@ use rstap_program::{CodeKind, ProbeId, Program};
 pub struct Injector {
     /// The arena.
     pub arena: File,
+    /// What its mappings are called.
+    pub arena_name: String,
     /// Its size in bytes.
     pub arena_size: u64,
     /// The handler image.
@@ -37,15 +39,28 @@ pub struct Injector {
 }
 
 impl Injector {
-    /// Of a program whose arena is this file.
-    pub fn new(program: &Program, arena: File, arena_size: u64, memory: ContextMemory) -> Injector {
+    /// Of a program whose arena is this file, of that name.
+    pub fn new(
+        program: &Program,
+        (arena, arena_name): (File, String),
+        arena_size: u64,
+        memory: ContextMemory,
+    ) -> Injector {
         let mut probes = vec![true; program.probes.len()];
         for ProbeId(probe) in &program.host_only {
             if let Some(can_run) = probes.get_mut(*probe as usize) {
                 *can_run = false;
             }
         }
-        Injector { arena, arena_size, image: program.image.clone(), limits: program.limits, memory, probes }
+        Injector {
+            arena,
+            arena_name,
+            arena_size,
+            image: program.image.clone(),
+            limits: program.limits,
+            memory,
+            probes,
+        }
     }
 
     /// The probes of a place as the payload knows them, if it can run all of them.

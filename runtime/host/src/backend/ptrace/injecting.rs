@@ -391,7 +391,7 @@ impl<H: Handlers> Tracer<H> {
     }
 
     /// Where the threads of a space are, and what they may come back to. `None`: it is not known of all of them.
-    fn positions(&self, space: SpaceId) -> Option<Vec<Position>> {
+    pub(super) fn positions(&self, space: SpaceId) -> Option<Vec<Position>> {
         let in_space = |thread: &Thread| self.processes.get(&thread.pid).is_some_and(|p| p.space == space);
         let s = self.spaces.get(&space)?;
         let mut positions = Vec::new();
@@ -400,11 +400,12 @@ impl<H: Handlers> Tracer<H> {
                 Ok(registers) => positions.push(Position {
                     tid: Some(*tid),
                     rip: registers.rip,
+                    rsp: registers.rsp,
                     stack: stack_words(s, registers.rsp),
                 }),
                 Err(_) => match crate::process::status::user_position(*tid) {
                     Some((rip, rsp)) => {
-                        positions.push(Position { tid: None, rip, stack: stack_words(s, rsp) })
+                        positions.push(Position { tid: None, rip, rsp, stack: stack_words(s, rsp) })
                     }
                     None if crate::process::status::state(*tid).is_none_or(|state| "ZX".contains(state)) => {}
                     None => return None,
@@ -416,12 +417,13 @@ impl<H: Handlers> Tracer<H> {
 }
 
 /// A stopped thread.
-struct Position {
+pub(super) struct Position {
     /// `None` for one that waits in the kernel and cannot be moved.
     tid: Option<Tid>,
-    rip: u64,
+    pub rip: u64,
+    pub rsp: u64,
     /// Words at the top of its stack: a signal's frame among them has the address where the signal came.
-    stack: Vec<u64>,
+    pub stack: Vec<u64>,
 }
 
 /// Bytes of stack that are looked at for the frames of signals.

@@ -56,7 +56,7 @@ impl<H: Handlers> Tracer<H> {
         let waiting = sys::spawn(&words).map_err(LaunchError::Fork)?;
         let pid = waiting.pid;
         sys::seize(pid, self.options()).map_err(|errno| LaunchError::Trace(access::explain(pid, errno)))?;
-        self.target = Some(pid);
+        (self.target, self.launched) = (Some(pid), true);
         self.add_process(pid, None, true);
         self.add_thread(pid, pid);
         if let Some(thread) = self.threads.get_mut(&pid) {
@@ -99,14 +99,14 @@ impl<H: Handlers> Tracer<H> {
         }
         if !self.holding {
             self.begin_process(pid);
-            self.unpark(|other| other == pid);
+            self.let_run(pid);
         }
         Ok(())
     }
 
     /// Becomes the tracer of each thread. Threads made by traced ones are traced from the start, so once all that
     /// are listed are ours, all are.
-    fn seize_all(&mut self, pid: i32) -> Result<(), AccessError> {
+    pub(super) fn seize_all(&mut self, pid: i32) -> Result<(), AccessError> {
         loop {
             let mut found_new = false;
             for tid in status::threads(pid) {
@@ -156,7 +156,7 @@ impl<H: Handlers> Tracer<H> {
 
     /// Attaches to a process if some probe is for it. What cannot be traced is passed over, with a word at -v.
     pub fn consider(&mut self, pid: i32) {
-        if self.processes.contains_key(&pid) || pid == std::process::id() as i32 {
+        if self.processes.contains_key(&pid) || pid == std::process::id() as i32 || self.is_covered(pid) {
             return;
         }
         let Some(subject) = Subject::read(pid, false) else { return };
@@ -179,6 +179,10 @@ impl<H: Handlers> Tracer<H> {
             self.begin_process(pid);
         }
         if !self.end_wanted {
+            let pids: Vec<i32> = self.processes.keys().copied().collect();
+            for pid in pids {
+                self.let_run(pid);
+            }
             self.unpark(|_| true);
         }
     }
@@ -206,7 +210,7 @@ impl<H: Handlers> Tracer<H> {
         }
     }
 
-    fn new_space(&mut self, space: Space) -> SpaceId {
+    pub(super) fn new_space(&mut self, space: Space) -> SpaceId {
         let id = SpaceId(self.next_space);
         self.next_space += 1;
         self.spaces.insert(id, space);
@@ -219,7 +223,7 @@ impl<H: Handlers> Tracer<H> {
         }
     }
 
-    fn add_process(&mut self, pid: i32, space: Option<SpaceId>, in_target: bool) {
+    pub(super) fn add_process(&mut self, pid: i32, space: Option<SpaceId>, in_target: bool) {
         let subject = Subject::read(pid, in_target).unwrap_or(Subject {
             pid,
             executable: None,

@@ -56,6 +56,12 @@ impl Memory {
         done
     }
 
+    /// Whether there is memory at an address, in the address space that was opened: not in that of a program executed
+    /// since.
+    pub fn is_there(&self, address: u64) -> bool {
+        self.file.read_at(&mut [0], address).is_ok_and(|count| count == 1)
+    }
+
     /// A 64-bit word.
     pub fn word(&self, address: u64) -> Option<u64> {
         let mut bytes = [0; 8];

@@ -13,6 +13,7 @@
 
 pub mod control;
 mod cpu;
+mod detached;
 mod hit;
 mod injecting;
 mod lifecycle;

@@ -176,6 +176,7 @@ impl<H: Handlers> Tracer<H> {
     /// unmapped, all threads detached.
     pub fn detach_all(&mut self) {
         self.quiet = true;
+        self.retrace();
         self.park(|_| true, PATIENCE);
         for space in self.spaces.values_mut() {
             space.remove_all();
@@ -197,6 +198,11 @@ impl<H: Handlers> Tracer<H> {
         if all_out {
             self.unmap_slots(pid, space, &tids);
         }
+        let shared = self.processes.iter().any(|(other, p)| *other != pid && p.space == space);
+        if !shared && self.spaces.get(&space).is_some_and(|s| s.home.is_some()) {
+            self.retire_home(pid, space);
+        }
+        let tids = self.threads_of(pid);
         for tid in tids {
             // Of a thread that cannot be stopped the kernel lets go when the tracer thread ends.
             let _ = sys::detach(tid, 0);

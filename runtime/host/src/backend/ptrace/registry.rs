@@ -35,6 +35,7 @@ pub struct Registry {
     semaphores: HashMap<FileId, Vec<(FileOffset, ProbeId)>>,
     addresses: Vec<(TargetAddr, ProbeId)>,
     events: Vec<(ProcessEvent, ProbeId)>,
+    has_profile: bool,
     about: Vec<About>,
 }
 
@@ -47,6 +48,7 @@ impl Registry {
             semaphores: HashMap::new(),
             addresses: Vec::new(),
             events: Vec::new(),
+            has_profile: false,
             about: Vec::with_capacity(program.probes.len()),
         };
         for (index, probe) in program.probes.iter().enumerate() {
@@ -71,7 +73,10 @@ impl Registry {
                     registry.events.push((*event, id));
                     Some(process.clone())
                 }
-                Point::Profile { .. } => Some(ProcessFilter::default()),
+                Point::Profile { .. } => {
+                    registry.has_profile = true;
+                    Some(ProcessFilter::default())
+                }
                 _ => None,
             };
             registry.about.push(About { filter, entry: probe.entry, entry_bytes: probe.entry_bytes });
@@ -91,6 +96,13 @@ impl Registry {
     /// Whether there is a probe that needs processes to be traced.
     pub fn wants_processes(&self) -> bool {
         !(self.by_file.is_empty() && self.addresses.is_empty() && self.events.is_empty())
+    }
+
+    /// Whether there are probes that a process must be traced for, wherever handlers run: events of processes, samples,
+    /// and probes for one process only, which its children would take with them.
+    pub fn needs_tracing(&self) -> bool {
+        let one_process = |about: &About| about.filter.as_ref().is_some_and(|filter| filter.pid.is_some());
+        !self.events.is_empty() || self.has_profile || self.about.iter().any(one_process)
     }
 
     /// Whether some probe fires at this event.

@@ -12,6 +12,7 @@ use rstap_program::{ProbeId, ProcessEvent};
 
 use super::control::Control;
 use super::cpu::{Follower, Patience};
+use super::detached::Detached;
 use super::registry::Registry;
 use super::space::{Space, SpaceId};
 use super::sys::{self, Resume, Status, Tid, UserRegisters};
@@ -95,6 +96,9 @@ pub struct Tracer<H> {
     pub(super) control: Arc<Control>,
     pub(super) injector: Option<Arc<Injector>>,
     pub(super) functions: Functions,
+    pub(super) detached: Detached,
+    /// The target is a command that was started for the session.
+    pub(super) launched: bool,
     pub(super) report: Box<dyn Report>,
     pub(super) spaces: HashMap<SpaceId, Space>,
     pub(super) next_space: u32,
@@ -128,6 +132,8 @@ impl<H: Handlers> Tracer<H> {
             control,
             injector: None,
             functions: Functions::default(),
+            detached: Detached::default(),
+            launched: false,
             report,
             spaces: HashMap::new(),
             next_space: 0,
@@ -183,6 +189,7 @@ impl<H: Handlers> Tracer<H> {
             if let Some(asked) = self.control.take() {
                 self.serve(asked);
             }
+            self.look_after_detached();
             match self.next_event(true) {
                 Ok(Some((tid, status))) => self.handle(tid, status),
                 Ok(None) | Err(Errno::EINTR) => {}
