@@ -18,6 +18,7 @@ mod signals;
 pub mod symbols;
 mod sys;
 pub mod timers;
+mod tracers;
 
 pub use backend::ptrace::command_words;
 pub use session::{Backend, Options, Outcome, Session, SessionError, Target};

@@ -4,7 +4,7 @@
 //! map arena and image, initialise globals
 //! start or attach to the target, plant probes; it is held
 //! begin probes, by number; process.begin; the target goes on
-//!     timers │ tracer thread │ writer thread │ this thread waits: end of the target, exit(), signals, -T
+//!     timers │ tracer threads │ writer thread │ this thread waits: end of the target, exit(), signals, -T
 //! target given back unharmed
 //! end probes by number, or error probes after too many errors; all output written; counts
 //! ```
@@ -18,7 +18,6 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -30,9 +29,8 @@ use rstap_core::setup;
 use rstap_program::{Initial, Point, ProbeId, Program};
 
 use crate::backend::inject::Injector;
-use crate::backend::ptrace::control::Control;
 use crate::backend::ptrace::registry::Registry;
-use crate::backend::ptrace::{End, LaunchError, Report, Tracer, sys};
+use crate::backend::ptrace::{End, LaunchError, sys};
 use crate::dispatch::{Shared, Worker, WorkerMemory};
 use crate::environment::is_alive;
 use crate::mapping::{ArenaMapping, ImageMapping, MappingError};
@@ -44,6 +42,7 @@ use crate::process::{Modules, status};
 use crate::signals::Signals;
 use crate::symbols::Symbols;
 use crate::timers::{Due, Stop, Timers};
+use crate::tracers::Tracers;
 
 /// What a session works on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -293,42 +292,21 @@ impl Session {
         let mut worker = Worker::new(shared, &mut memory).ok_or(SessionError::BadImage)?;
         self.warn_without_target();
         let target = std::thread::scope(|scope| {
-            let control = Arc::new(Control::default());
-            let (to_tracer, from_session) = mpsc::channel();
-            let (to_session, from_tracer) = mpsc::channel();
-            let tracer = {
-                let control = control.clone();
-                let body = move || self.trace(shared, control, &from_session, &to_session);
-                std::thread::Builder::new()
-                    .name("rstap-tracer".into())
-                    .stack_size(stack_size(shared))
-                    .spawn_scoped(scope, body)
-                    .map_err(|error| SessionError::System { what: "the tracer thread", error })?
-            };
-            match from_tracer.recv() {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => return Err(error),
-                // It panicked, and said so.
-                Err(_) => return Ok(None),
+            let registry = Registry::new(&self.program, self.modules.clone());
+            let tracers = Tracers::new(scope, shared, &self.options, registry, self.injector(shared));
+            if let Err(error) = tracers.start() {
+                tracers.finish();
+                return Err(error);
             }
             let go_on = self.run_begin(shared, &mut worker);
             if go_on {
                 shared.session.set_state(state::RUNNING);
             }
-            let _ = to_tracer.send(go_on);
+            tracers.begin(go_on);
             if go_on {
-                self.wait(shared, &control, signals, &tracer);
+                self.wait(shared, signals, &tracers);
             }
-            control.stop();
-            while !tracer.is_finished() {
-                // A wake-up that came too early is lost.
-                control.wake();
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            match tracer.join() {
-                Ok(end) => Ok(end),
-                Err(_) => Ok(None),
-            }
+            Ok(tracers.finish())
         })?;
         self.run_end(shared, &mut worker);
         Ok(Outcome { target, ..Outcome::default() })
@@ -392,135 +370,42 @@ impl Session {
         all
     }
 
-    /// The tracer thread. Whatever happens in it, the target is given back.
-    fn trace(
-        &self,
-        shared: &Shared<'_>,
-        control: Arc<Control>,
-        from_session: &mpsc::Receiver<bool>,
-        to_session: &mpsc::Sender<Result<(), SessionError>>,
-    ) -> Option<End> {
-        let mut memory = WorkerMemory::new(&self.program);
-        let Some(worker) = Worker::new(shared, &mut memory) else {
-            let _ = to_session.send(Err(SessionError::BadImage));
-            return None;
-        };
-        let registry = Registry::new(&self.program, self.modules.clone());
-        let report = Stderr { verbose: self.options.verbose, quiet: self.options.suppress_warnings };
-        let mut tracer = Tracer::new(worker, registry, control, Box::new(report));
-        if self.options.backend == Backend::Inject
-            && let Ok(arena) = self.arena.file().try_clone()
-        {
-            let memory = WorkerMemory::sizes_in_target(&self.program, shared.largest_stack());
-            tracer.inject_with(Injector::new(
-                &self.program,
-                (arena, self.arena.name()),
-                self.plan.size,
-                memory,
-            ));
-        }
-        let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            match self.find_target(&mut tracer, shared) {
-                Ok(()) => drop(to_session.send(Ok(()))),
-                Err(error) => {
-                    let _ = to_session.send(Err(error));
-                    return false;
-                }
-            }
-            let go_on = from_session.recv().unwrap_or(false);
-            if go_on {
-                tracer.begin();
-                tracer.run();
-            }
-            go_on
-        }));
-        tracer.detach_all();
-        let began = *served.as_ref().unwrap_or(&true);
-        self.dismiss_command(&mut tracer, began);
-        if let Err(panic) = served {
-            std::panic::resume_unwind(panic);
-        }
-        tracer.target_end()
-    }
-
-    fn find_target(
-        &self,
-        tracer: &mut Tracer<Worker<'_, '_>>,
-        shared: &Shared<'_>,
-    ) -> Result<(), SessionError> {
-        match &self.options.target {
-            Target::Command(command) => {
-                let pid = tracer.launch(command)?;
-                shared.target.store(pid as u32, Ordering::Relaxed);
-            }
-            Target::Pid(pid) => {
-                let number = i32::try_from(*pid).map_err(|_| SessionError::BadPid { pid: *pid })?;
-                shared.target.store(*pid, Ordering::Relaxed);
-                tracer.attach(number, true)?;
-            }
-            Target::None if tracer.wants_processes() => {
-                for pid in status::processes() {
-                    tracer.consider(pid);
-                }
-            }
-            Target::None => {}
-        }
-        Ok(())
-    }
-
-    /// What becomes of a command that the session outlived.
-    fn dismiss_command(&self, tracer: &mut Tracer<Worker<'_, '_>>, began: bool) {
-        if let (Target::Command(_), Some(pid), None) =
-            (&self.options.target, tracer.target(), tracer.target_end())
-        {
-            sys::kill(pid, if began { libc::SIGTERM } else { libc::SIGKILL });
-        }
+    /// What puts handlers into targets, if they are to run there.
+    fn injector(&self, shared: &Shared<'_>) -> Option<Injector> {
+        let arena = self.arena.file().try_clone().ok().filter(|_| self.options.backend == Backend::Inject)?;
+        let memory = WorkerMemory::sizes_in_target(&self.program, shared.largest_stack());
+        Some(Injector::new(&self.program, (arena, self.arena.name()), self.plan.size, memory))
     }
 
     /// Waits for the end of the session, with timers running.
-    fn wait(
-        &self,
-        shared: &Shared<'_>,
-        control: &Control,
-        signals: Option<&Signals>,
-        tracer: &std::thread::ScopedJoinHandle<'_, Option<End>>,
-    ) {
+    fn wait(&self, shared: &Shared<'_>, signals: Option<&Signals>, tracers: &Tracers<'_, '_, '_>) {
         let stop = Stop::default();
         let over = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let timers = Timers::of(&self.program);
             if !timers.is_empty() {
                 let stack = stack_size(shared);
-                let body = || self.run_timers(shared, control, timers, &stop);
+                let body = || self.run_timers(shared, tracers, timers, &stop);
                 let thread = std::thread::Builder::new().name("rstap-timers".into()).stack_size(stack);
                 if let Err(error) = thread.spawn_scoped(scope, body) {
                     eprintln!("ERROR: cannot start the timer thread: {error}");
                     self.ender.end();
                 }
             }
-            if self.options.target == Target::None && self.wants_processes() {
-                scope.spawn(|| self.watch_newcomers(control, &over));
+            if tracers.watches_newcomers() {
+                scope.spawn(|| self.watch_newcomers(tracers, &over));
             }
-            self.wait_for_end(shared, signals, tracer);
+            self.wait_for_end(shared, signals, tracers);
             over.store(true, Ordering::Release);
             stop.stop();
         });
     }
 
-    fn wants_processes(&self) -> bool {
-        Registry::new(&self.program, self.modules.clone()).wants_processes()
-    }
-
-    fn wait_for_end(
-        &self,
-        shared: &Shared<'_>,
-        signals: Option<&Signals>,
-        tracer: &std::thread::ScopedJoinHandle<'_, Option<End>>,
-    ) {
-        /// The tracer thread has no descriptor to tell of its end with, nor have handlers in other processes.
+    fn wait_for_end(&self, shared: &Shared<'_>, signals: Option<&Signals>, tracers: &Tracers<'_, '_, '_>) {
+        /// Tracer threads have no descriptor to tell of their end with, nor have handlers in other processes.
         const LOOK: Duration = Duration::from_millis(10);
         let deadline = self.options.timeout.map(|timeout| Instant::now() + timeout);
-        while !tracer.is_finished() && !self.ender.is_over() && shared.session.is_running() {
+        while !tracers.is_finished() && !self.ender.is_over() && shared.session.is_running() {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             if left.is_some_and(|left| left.is_zero()) {
                 return;
@@ -543,7 +428,7 @@ impl Session {
         }
     }
 
-    fn run_timers(&self, shared: &Shared<'_>, control: &Control, timers: Timers, stop: &Stop) {
+    fn run_timers(&self, shared: &Shared<'_>, tracers: &Tracers<'_, '_, '_>, timers: Timers, stop: &Stop) {
         let mut memory = WorkerMemory::new(&self.program);
         let Some(mut worker) = Worker::new(shared, &mut memory) else { return };
         timers.run(stop, |due| match due {
@@ -553,24 +438,20 @@ impl Session {
                     stop.stop();
                 }
             }
-            Due::Sample(probe) => control.ask(|asked| asked.samples.push(probe)),
+            Due::Sample(probe) => tracers.sample(probe),
         });
     }
 
-    fn watch_newcomers(&self, control: &Control, over: &AtomicBool) {
+    fn watch_newcomers(&self, tracers: &Tracers<'_, '_, '_>, over: &AtomicBool) {
         let mut newcomers = Newcomers::watch();
         if self.options.verbose > 0 {
             eprintln!("rstap: {}", newcomers.describe());
         }
         // What started while the first scan was under way.
-        control.ask(|asked| asked.newcomers.extend(status::processes()));
+        status::processes().into_iter().for_each(|pid| tracers.offer(pid));
         while !over.load(Ordering::Acquire) {
-            let new = newcomers.wait();
-            if !new.is_empty() {
-                control.ask(|asked| asked.newcomers.extend(new));
-            } else if control.is_pending() {
-                control.wake();
-            }
+            newcomers.wait().into_iter().for_each(|pid| tracers.offer(pid));
+            tracers.wake_pending();
         }
     }
 
@@ -660,27 +541,7 @@ fn initialise(
 }
 
 /// Stack for a thread that runs handlers.
-fn stack_size(shared: &Shared<'_>) -> usize {
+pub(crate) fn stack_size(shared: &Shared<'_>) -> usize {
     const OWN: usize = 2 << 20;
     OWN + shared.largest_stack() as usize
-}
-
-/// What the tracer says goes to standard error.
-struct Stderr {
-    verbose: u8,
-    quiet: bool,
-}
-
-impl Report for Stderr {
-    fn say(&self, level: u8, text: std::fmt::Arguments<'_>) {
-        if self.verbose >= level {
-            eprintln!("rstap: {text}");
-        }
-    }
-
-    fn warn(&self, text: std::fmt::Arguments<'_>) {
-        if !self.quiet {
-            eprintln!("WARNING: {text}");
-        }
-    }
 }

@@ -1,8 +1,9 @@
 //! What other threads ask of the tracer thread, which is the only one that may use ptrace, and may be waiting for the
 //! target when they do.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::{Condvar, Mutex};
+use std::time::Duration;
 
 use rstap_program::ProbeId;
 
@@ -15,6 +16,7 @@ pub struct Control {
     pending: AtomicBool,
     thread: AtomicI32,
     asked: Mutex<Asked>,
+    changed: Condvar,
 }
 
 /// What was asked since the tracer last looked.
@@ -34,7 +36,11 @@ impl Control {
 
     /// Asks the tracer to end.
     pub fn stop(&self) {
-        self.stop.store(true, Ordering::Release);
+        {
+            let _asked = self.asked.lock();
+            self.stop.store(true, Ordering::Release);
+        }
+        self.changed.notify_all();
         self.wake();
     }
 
@@ -45,9 +51,20 @@ impl Control {
 
     /// Adds to what is asked.
     pub fn ask(&self, add: impl FnOnce(&mut Asked)) {
-        add(&mut self.asked.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
-        self.pending.store(true, Ordering::Release);
+        {
+            let mut asked = self.asked.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            add(&mut asked);
+            self.pending.store(true, Ordering::Release);
+        }
+        self.changed.notify_all();
         self.wake();
+    }
+
+    /// Waits until something is asked, for a tracer that traces nothing.
+    pub fn wait(&self, at_most: Duration) {
+        let asked = self.asked.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let nothing = |_: &mut Asked| !self.is_pending() && !self.is_stopping();
+        drop(self.changed.wait_timeout_while(asked, at_most, nothing));
     }
 
     /// Whether the tracer has not looked yet. A wake-up that comes just before it begins to wait is lost, so who

@@ -26,6 +26,13 @@ pub struct Detached {
     looked: Option<Instant>,
 }
 
+impl Detached {
+    /// How long a tracer that traces nothing may sleep.
+    pub fn interval(&self) -> Duration {
+        if self.pids.is_empty() { Duration::MAX } else { INTERVAL }
+    }
+}
+
 impl<H: Handlers> Tracer<H> {
     /// Lets the parked threads of a process go on: untraced, if nothing needs it to be traced.
     pub(super) fn let_run(&mut self, pid: i32) {

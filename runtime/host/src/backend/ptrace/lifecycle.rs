@@ -159,9 +159,7 @@ impl<H: Handlers> Tracer<H> {
         if self.processes.contains_key(&pid) || pid == std::process::id() as i32 || self.is_covered(pid) {
             return;
         }
-        let Some(subject) = Subject::read(pid, false) else { return };
-        // Kernel threads run no file.
-        if subject.executable.is_none() || !self.registry.accepted(&subject).contains(&true) {
+        if !self.registry.takes(pid) {
             return;
         }
         match self.attach(pid, false) {

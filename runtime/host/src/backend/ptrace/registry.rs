@@ -136,6 +136,13 @@ impl Registry {
         self.about.iter().map(takes).collect()
     }
 
+    /// Whether some probe is for a process as it is now.
+    pub fn takes(&self, pid: i32) -> bool {
+        // Kernel threads run no file.
+        Subject::read(pid, false)
+            .is_some_and(|subject| subject.executable.is_some() && self.accepted(&subject).contains(&true))
+    }
+
     /// Whether some probe could be for this process if it ran another program.
     pub fn could_take(&self, subject: &Subject) -> bool {
         self.about.iter().filter_map(|about| about.filter.as_ref()).any(|filter| {

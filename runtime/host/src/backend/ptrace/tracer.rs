@@ -92,7 +92,7 @@ pub trait Report: Send {
 /// The tracer.
 pub struct Tracer<H> {
     pub(super) handlers: H,
-    pub(super) registry: Registry,
+    pub(super) registry: Arc<Registry>,
     pub(super) control: Arc<Control>,
     pub(super) injector: Option<Arc<Injector>>,
     pub(super) functions: Functions,
@@ -124,11 +124,16 @@ pub struct Tracer<H> {
 
 impl<H: Handlers> Tracer<H> {
     /// A tracer that traces nothing yet. The calling thread is the one that must make all further calls.
-    pub fn new(handlers: H, registry: Registry, control: Arc<Control>, report: Box<dyn Report>) -> Tracer<H> {
+    pub fn new(
+        handlers: H,
+        registry: impl Into<Arc<Registry>>,
+        control: Arc<Control>,
+        report: Box<dyn Report>,
+    ) -> Tracer<H> {
         control.adopt();
         Tracer {
             handlers,
-            registry,
+            registry: registry.into(),
             control,
             injector: None,
             functions: Functions::default(),
@@ -159,8 +164,8 @@ impl<H: Handlers> Tracer<H> {
     }
 
     /// Runs handlers inside targets where that is sound.
-    pub fn inject_with(&mut self, injector: Injector) {
-        self.injector = Some(Arc::new(injector));
+    pub fn inject_with(&mut self, injector: impl Into<Arc<Injector>>) {
+        self.injector = Some(injector.into());
     }
 
     /// The handlers, with what they have gathered.
@@ -171,11 +176,6 @@ impl<H: Handlers> Tracer<H> {
     /// The -c or -x process.
     pub fn target(&self) -> Option<i32> {
         self.target
-    }
-
-    /// Whether there is a probe that needs processes to be traced.
-    pub fn wants_processes(&self) -> bool {
-        self.registry.wants_processes()
     }
 
     /// How the -c or -x process ended, if it did.
@@ -194,7 +194,7 @@ impl<H: Handlers> Tracer<H> {
                 Ok(Some((tid, status))) => self.handle(tid, status),
                 Ok(None) | Err(Errno::EINTR) => {}
                 // Nothing is traced (yet).
-                Err(_) => std::thread::sleep(std::time::Duration::from_millis(1)),
+                Err(_) => self.control.wait(self.detached.interval()),
             }
         }
     }

@@ -1,0 +1,365 @@
+//! The tracer threads of a session, and which of them a process is given to.
+//!
+//! The kernel binds a process to the one thread that traces it, so two busy processes of one tracer thread would wait
+//! for each other's handlers. So each process that is attached to gets a thread of its own, as long as there are not
+//! too many; handlers of different threads run at the same time, on the same globals.
+//!
+//! A forked child stays with its parent's thread. To give it to another one it would have to be let go first, and
+//! between the two it would either run, with breakpoints in its text and nobody to serve them, or be held by a stop
+//! signal, which its parent can see.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::{Scope, ScopedJoinHandle};
+use std::time::Duration;
+
+use rstap_program::ProbeId;
+
+use crate::backend::inject::Injector;
+use crate::backend::ptrace::control::Control;
+use crate::backend::ptrace::registry::Registry;
+use crate::backend::ptrace::{End, Report, Tracer, sys};
+use crate::dispatch::{Shared, Worker, WorkerMemory};
+use crate::process::{Status, status};
+use crate::session::{Options, SessionError, Target, stack_size};
+
+/// Most tracer threads. Beyond, processes share them.
+const MOST_THREADS: usize = 64;
+
+/// What a tracer thread begins with.
+enum Start {
+    /// Running the command of -c.
+    Command(String),
+    /// Attaching to the process of -x.
+    Target(i32),
+    /// Attaching to these processes, as far as possible.
+    Processes(Vec<i32>),
+}
+
+/// One tracer thread.
+struct TracerThread<'scope> {
+    control: Arc<Control>,
+    go: Sender<bool>,
+    handle: ScopedJoinHandle<'scope, Option<End>>,
+}
+
+/// The threads, and the processes given to them: start time and thread by process id.
+#[derive(Default)]
+struct Assigned<'scope> {
+    threads: Vec<TracerThread<'scope>>,
+    processes: HashMap<i32, (u64, usize)>,
+}
+
+/// The tracer threads of a session.
+pub struct Tracers<'scope, 'env, 's> {
+    scope: &'scope Scope<'scope, 'env>,
+    shared: &'scope Shared<'s>,
+    options: &'scope Options,
+    registry: Arc<Registry>,
+    injector: Option<Arc<Injector>>,
+    assigned: Mutex<Assigned<'scope>>,
+    begun: AtomicBool,
+}
+
+impl<'scope, 'env, 's: 'scope> Tracers<'scope, 'env, 's> {
+    /// No thread yet.
+    pub fn new(
+        scope: &'scope Scope<'scope, 'env>,
+        shared: &'scope Shared<'s>,
+        options: &'scope Options,
+        registry: Registry,
+        injector: Option<Injector>,
+    ) -> Self {
+        Tracers {
+            scope,
+            shared,
+            options,
+            registry: Arc::new(registry),
+            injector: injector.map(Arc::new),
+            assigned: Mutex::default(),
+            begun: AtomicBool::new(false),
+        }
+    }
+
+    /// Starts or attaches to the target, or to all processes that probes are for. All of them are held until
+    /// [`Tracers::begin`].
+    pub fn start(&self) -> Result<(), SessionError> {
+        let mut starts = Vec::new();
+        match &self.options.target {
+            Target::Command(command) => starts.push((Start::Command(command.clone()), Vec::new())),
+            Target::Pid(pid) => {
+                let number = i32::try_from(*pid).map_err(|_| SessionError::BadPid { pid: *pid })?;
+                starts.push((Start::Target(number), vec![number]));
+            }
+            Target::None if self.watches_newcomers() => {
+                let found: Vec<i32> =
+                    status::processes().into_iter().filter(|pid| self.registry.takes(*pid)).collect();
+                for first in 0..found.len().min(self.most_threads()) {
+                    let own: Vec<i32> =
+                        found.iter().skip(first).step_by(self.most_threads()).copied().collect();
+                    starts.push((Start::Processes(own.clone()), own));
+                }
+            }
+            Target::None => {}
+        }
+        let mut reports = Vec::new();
+        for (start, processes) in starts {
+            let mut assigned = self.assigned();
+            let (index, report) = self.spawn(&mut assigned, start)?;
+            reports.push(report);
+            for pid in processes {
+                assigned.processes.insert(pid, (status::start_time(pid).unwrap_or(0), index));
+            }
+        }
+        for report in reports {
+            match report.recv() {
+                Ok(outcome) => outcome?,
+                // It panicked, and said so.
+                Err(_) => self.stop(),
+            }
+        }
+        Ok(())
+    }
+
+    /// Where handlers run in targets, tracers have little to do, and one knows of all that have our memory.
+    fn most_threads(&self) -> usize {
+        if self.injector.is_some() { 1 } else { MOST_THREADS }
+    }
+
+    /// Whether processes that appear later belong to the session.
+    pub fn watches_newcomers(&self) -> bool {
+        self.options.target == Target::None && self.registry.wants_processes()
+    }
+
+    /// Begin probes have run; with `false` the session ends before its target has run.
+    pub fn begin(&self, go_on: bool) {
+        self.begun.store(go_on, Ordering::Release);
+        for thread in &self.assigned().threads {
+            let _ = thread.go.send(go_on);
+        }
+    }
+
+    /// A process has started or changed its program.
+    pub fn offer(&self, pid: i32) {
+        if !self.registry.takes(pid) || is_ours(pid) {
+            return;
+        }
+        let Some(start) = status::start_time(pid) else { return };
+        let mut assigned = self.assigned();
+        let index = match assigned.processes.get(&pid) {
+            // Two threads must never try to attach to one process.
+            Some((known, index)) if *known == start => *index,
+            _ => self.thread_for_another(&mut assigned),
+        };
+        if let Some(thread) = assigned.threads.get(index) {
+            thread.control.ask(|asked| asked.newcomers.push(pid));
+            assigned.processes.insert(pid, (start, index));
+        }
+    }
+
+    /// The thread with the fewest processes, a new one if that has some.
+    fn thread_for_another(&self, assigned: &mut Assigned<'scope>) -> usize {
+        assigned.processes.retain(|pid, (start, _)| status::start_time(*pid) == Some(*start));
+        let mut loads = vec![0_usize; assigned.threads.len()];
+        for (_, index) in assigned.processes.values() {
+            loads[*index] += 1;
+        }
+        let least =
+            loads.iter().enumerate().min_by_key(|(_, load)| **load).map(|(index, load)| (index, *load));
+        match least {
+            Some((index, load)) if load == 0 || loads.len() >= self.most_threads() => index,
+            other => match self.spawn(assigned, Start::Processes(Vec::new())) {
+                Ok((index, _)) => {
+                    let begun = self.begun.load(Ordering::Acquire);
+                    let _ = assigned.threads[index].go.send(begun);
+                    index
+                }
+                Err(_) => other.map_or(0, |(index, _)| index),
+            },
+        }
+    }
+
+    /// Profile probes are due.
+    pub fn sample(&self, probe: ProbeId) {
+        for thread in &self.assigned().threads {
+            thread.control.ask(|asked| asked.samples.push(probe));
+        }
+    }
+
+    /// Repeats wake-ups that came too early.
+    pub fn wake_pending(&self) {
+        for thread in self.assigned().threads.iter().filter(|thread| thread.control.is_pending()) {
+            thread.control.wake();
+        }
+    }
+
+    /// Whether one of the threads has ended: then the session is over.
+    pub fn is_finished(&self) -> bool {
+        self.assigned().threads.iter().any(|thread| thread.handle.is_finished())
+    }
+
+    /// Asks all threads to give their processes back and to end.
+    pub fn stop(&self) {
+        for thread in &self.assigned().threads {
+            // Those that have not begun do not.
+            let _ = thread.go.send(false);
+            thread.control.stop();
+        }
+    }
+
+    /// Waits for the end of all threads; how the target ended.
+    pub fn finish(self) -> Option<End> {
+        self.stop();
+        let threads = std::mem::take(&mut self.assigned().threads);
+        while threads.iter().any(|thread| !thread.handle.is_finished()) {
+            for thread in &threads {
+                thread.control.wake();
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        threads.into_iter().filter_map(|thread| thread.handle.join().ok().flatten()).next()
+    }
+
+    fn assigned(&self) -> MutexGuard<'_, Assigned<'scope>> {
+        self.assigned.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// A new thread; its number, and what tells when it holds what it was to attach to.
+    fn spawn(
+        &self,
+        assigned: &mut Assigned<'scope>,
+        start: Start,
+    ) -> Result<(usize, Receiver<Result<(), SessionError>>), SessionError> {
+        let control = Arc::new(Control::default());
+        let (go, wait_for_go) = mpsc::channel();
+        let (report, reported) = mpsc::channel();
+        let body = {
+            let shared = self.shared;
+            let tools = Tools {
+                options: self.options,
+                registry: self.registry.clone(),
+                injector: self.injector.clone(),
+                control: control.clone(),
+            };
+            move || trace(shared, tools, start, &wait_for_go, &report)
+        };
+        let handle = std::thread::Builder::new()
+            .name("rstap-tracer".into())
+            .stack_size(stack_size(self.shared))
+            .spawn_scoped(self.scope, body)
+            .map_err(|error| SessionError::System { what: "a tracer thread", error })?;
+        assigned.threads.push(TracerThread { control, go, handle });
+        Ok((assigned.threads.len() - 1, reported))
+    }
+}
+
+/// Whether a process is traced by this rstap.
+fn is_ours(pid: i32) -> bool {
+    // The kernel names the thread that traces.
+    pid == std::process::id() as i32
+        || Status::read(pid).is_some_and(|status| {
+            status.tracer != 0
+                && std::fs::exists(format!("/proc/self/task/{}", status.tracer)).unwrap_or(false)
+        })
+}
+
+/// What a tracer is made of, besides what runs its handlers.
+struct Tools<'t> {
+    options: &'t Options,
+    registry: Arc<Registry>,
+    injector: Option<Arc<Injector>>,
+    control: Arc<Control>,
+}
+
+impl Tools<'_> {
+    fn tracer<'w, 's>(self, worker: Worker<'w, 's>) -> Tracer<Worker<'w, 's>> {
+        let stderr = Stderr { verbose: self.options.verbose, quiet: self.options.suppress_warnings };
+        let mut tracer = Tracer::new(worker, self.registry, self.control, Box::new(stderr));
+        if let Some(injector) = self.injector {
+            tracer.inject_with(injector);
+        }
+        tracer
+    }
+}
+
+/// A tracer thread. Whatever happens in it, its processes are given back.
+fn trace(
+    shared: &Shared<'_>,
+    tools: Tools<'_>,
+    start: Start,
+    wait_for_go: &Receiver<bool>,
+    report: &Sender<Result<(), SessionError>>,
+) -> Option<End> {
+    let mut memory = WorkerMemory::new(shared.program);
+    let Some(worker) = Worker::new(shared, &mut memory) else {
+        let _ = report.send(Err(SessionError::BadImage));
+        return None;
+    };
+    let mut tracer = tools.tracer(worker);
+    let is_command = matches!(start, Start::Command(_));
+    let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        match find_target(&mut tracer, shared, start) {
+            Ok(()) => drop(report.send(Ok(()))),
+            Err(error) => {
+                let _ = report.send(Err(error));
+                return false;
+            }
+        }
+        let go_on = wait_for_go.recv().unwrap_or(false);
+        if go_on {
+            tracer.begin();
+            tracer.run();
+        }
+        go_on
+    }));
+    tracer.detach_all();
+    // What becomes of a command that the session outlived.
+    if let (true, Some(pid), None) = (is_command, tracer.target(), tracer.target_end()) {
+        sys::kill(pid, if *served.as_ref().unwrap_or(&true) { libc::SIGTERM } else { libc::SIGKILL });
+    }
+    if let Err(panic) = served {
+        std::panic::resume_unwind(panic);
+    }
+    tracer.target_end()
+}
+
+fn find_target(
+    tracer: &mut Tracer<Worker<'_, '_>>,
+    shared: &Shared<'_>,
+    start: Start,
+) -> Result<(), SessionError> {
+    match start {
+        Start::Command(command) => {
+            let pid = tracer.launch(&command)?;
+            shared.target.store(pid as u32, Ordering::Relaxed);
+        }
+        Start::Target(pid) => {
+            shared.target.store(pid as u32, Ordering::Relaxed);
+            tracer.attach(pid, true)?;
+        }
+        Start::Processes(pids) => pids.into_iter().for_each(|pid| tracer.consider(pid)),
+    }
+    Ok(())
+}
+
+/// What tracers say goes to standard error.
+struct Stderr {
+    verbose: u8,
+    quiet: bool,
+}
+
+impl Report for Stderr {
+    fn say(&self, level: u8, text: std::fmt::Arguments<'_>) {
+        if self.verbose >= level {
+            eprintln!("rstap: {text}");
+        }
+    }
+
+    fn warn(&self, text: std::fmt::Arguments<'_>) {
+        if !self.quiet {
+            eprintln!("WARNING: {text}");
+        }
+    }
+}
