@@ -39,8 +39,7 @@ pub fn targets_in(text: &[u8], base: u64, ranges: &[Range<u64>]) -> Vec<u64> {
     for (at, window) in text.windows(5).enumerate() {
         let is_jump = match window[0] {
             0xe8 | 0xe9 => true,
-            // The second byte of `0f 8x`; its first need not be looked at.
-            second => second & 0xf0 == 0x80,
+            second => second & 0xf0 == 0x80 && at > 0 && text[at - 1] == 0x0f,
         };
         if !is_jump {
             continue;
