@@ -164,6 +164,18 @@ fn every_pass_can_be_the_last_and_shows_its_result() {
 }
 
 #[test]
+fn switch_file_goes_on_in_numbered_files() {
+    let path = scratch().join("switched");
+    let name = path.to_str().expect("its path is UTF-8");
+    let script = "probe begin { println(0) switch_file() println(1) switch_file() println(2) exit() }";
+    let outcome = rstap(&["-o", name, "-e", script], &Plan::default());
+    assert!(outcome.status.is_success(), "{}", stderr(&outcome));
+    for (file, text) in [("", "0\n"), (".1", "1\n"), (".2", "2\n")] {
+        assert_eq!(fs::read_to_string(format!("{name}{file}")).expect("it was written"), text);
+    }
+}
+
+#[test]
 fn output_file_takes_the_output() {
     let path = scratch().join("output.txt");
     let path = path.to_str().expect("its path is UTF-8");

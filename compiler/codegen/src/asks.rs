@@ -16,6 +16,10 @@ fn is_for_the_host(builtin: Builtin) -> bool {
             | Builtin::frame
             | Builtin::cmdline
             | Builtin::env_var
+            | Builtin::task_number
+            | Builtin::task_text
+            | Builtin::send_signal
+            | Builtin::delay_us
             | Builtin::tz_offset
             | Builtin::tz_name
     )

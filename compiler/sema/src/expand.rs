@@ -250,6 +250,13 @@ const KERNEL: &[(&str, &str)] = &[
     ("tp_syscall", "for system calls of a process: process(\"PATH\").syscall"),
     ("perf", "for samples of the target: timer.profile"),
     ("procfs", "to write to a file at the end: probe end { … } with -o FILE"),
+    ("input", "for values from outside: script arguments ($1, @1), -G NAME=VALUE"),
+    (
+        "java",
+        "for functions of the Java machine itself: process(\"PATH\").library(\"libjvm.so\").function(\"NAME\")",
+    ),
+    ("python2", "for functions of the interpreter: process(\"PATH\").function(\"PyEval_*\")"),
+    ("python3", "for functions of the interpreter: process(\"/usr/bin/python3*\").function(\"PyEval_*\")"),
     ("netfilter", "for a program's own traffic: process(\"PATH\").library(\"libc*\").function(\"send*\")"),
     (
         "scheduler",

@@ -34,6 +34,7 @@ mod symbols;
 pub mod tapset;
 pub mod target_var;
 mod types;
+mod unavailable;
 mod usage;
 
 pub use analyze::{Options, analyze};

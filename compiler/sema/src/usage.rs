@@ -244,6 +244,9 @@ fn has_effect(builtin: Builtin) -> bool {
             | Builtin::warn
             | Builtin::log
             | Builtin::system
+            | Builtin::switch_file
+            | Builtin::send_signal
+            | Builtin::delay_us
             | Builtin::tokenize
             | Builtin::write_memory
             | Builtin::write_string

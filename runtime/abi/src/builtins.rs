@@ -59,6 +59,8 @@ macro_rules! for_each_builtin {
             log(Str) -> Void, false;
             /// `system(command)`, run by rstap later.
             system(Str) -> Void, false;
+            /// What is printed from here on goes to the next output file.
+            switch_file() -> Void, false;
 
             // Strings.
             /// `a . b`
@@ -213,6 +215,12 @@ macro_rules! for_each_builtin {
             /// Argument `n` of the command line; -1 for all of them, joined by blanks.
             cmdline(Long) -> Str, false;
             env_var(Str) -> Str, false;
+            /// (thread or process id, `which` of `rstap_core::env::TaskNumber`): of any that exists; else 0.
+            task_number(Long, Long) -> Long, false;
+            /// (thread or process id, `which` of `rstap_core::env::TaskText`, file descriptor for that of a file)
+            task_text(Long, Long, Long) -> Str, false;
+            /// Sends a signal to the thread at the probe.
+            send_signal(Long) -> Void, true;
             is_return() -> Long, false;
             registers_valid() -> Long, false;
             pp() -> Str, false;
@@ -241,6 +249,8 @@ macro_rules! for_each_builtin {
             /// Offset of local time from UTC in seconds.
             tz_offset() -> Long, false;
             tz_name() -> Str, false;
+            /// Lets so many microseconds go by: at most a minute.
+            delay_us(Long) -> Void, false;
             /// From 0 to n - 1.
             randint(Long) -> Long, false;
 

@@ -22,6 +22,8 @@ pub enum RecordKind {
     Commit = 8,
     /// `discard()`: number of a speculation, whose bytes are forgotten.
     Discard = 9,
+    /// `switch_file()`: what follows goes to the next output file.
+    SwitchFile = 10,
 }
 
 impl RecordKind {
@@ -37,6 +39,7 @@ impl RecordKind {
             7 => RecordKind::Speculated,
             8 => RecordKind::Commit,
             9 => RecordKind::Discard,
+            10 => RecordKind::SwitchFile,
             _ => return None,
         })
     }

@@ -48,6 +48,102 @@ pub enum ProcessText<'a> {
     TimeZone,
 }
 
+/// A number about any thread or process that exists, by the second argument of `task_number`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskNumber {
+    /// Id of its process.
+    Process,
+    /// Id of the process that started it.
+    Parent,
+    /// Real user.
+    Uid,
+    /// Effective user.
+    Euid,
+    /// Real group.
+    Gid,
+    /// Effective group.
+    Egid,
+    /// 0 running, 1 sleeping, 2 not to be interrupted, 4 stopped, 8 traced, 16 zombie, 32 dead.
+    State,
+    /// As the kernel counts: 120 is nice 0.
+    Priority,
+    /// -20 to 19
+    Nice,
+    /// On which it ran last.
+    Cpu,
+    /// Nanoseconds in its own code.
+    UserTime,
+    /// Nanoseconds in the kernel on its behalf.
+    SystemTime,
+    /// Nanoseconds from the machine's start to its own.
+    StartTime,
+    /// Pages of its address space.
+    MemorySize,
+    /// Pages of it in memory.
+    MemoryResident,
+    /// Pages of those that others may share.
+    MemoryShared,
+    /// Pages of code.
+    MemoryText,
+    /// Pages of data and stack.
+    MemoryData,
+    /// Files it has open.
+    OpenFiles,
+    /// Files its table has room for.
+    MaxFiles,
+    /// Process id of rstap, whatever the id.
+    Rstap,
+    /// Soft limit of resource `n` of getrlimit(2); -1: none.
+    Limit(usize),
+}
+
+impl TaskNumber {
+    /// The first `which` of the limits.
+    const LIMITS: usize = 32;
+
+    /// By the argument of the builtin.
+    pub fn from_argument(which: i64) -> Option<TaskNumber> {
+        const NUMBERS: [TaskNumber; 21] = [
+            TaskNumber::Process,
+            TaskNumber::Parent,
+            TaskNumber::Uid,
+            TaskNumber::Euid,
+            TaskNumber::Gid,
+            TaskNumber::Egid,
+            TaskNumber::State,
+            TaskNumber::Priority,
+            TaskNumber::Nice,
+            TaskNumber::Cpu,
+            TaskNumber::UserTime,
+            TaskNumber::SystemTime,
+            TaskNumber::StartTime,
+            TaskNumber::MemorySize,
+            TaskNumber::MemoryResident,
+            TaskNumber::MemoryShared,
+            TaskNumber::MemoryText,
+            TaskNumber::MemoryData,
+            TaskNumber::OpenFiles,
+            TaskNumber::MaxFiles,
+            TaskNumber::Rstap,
+        ];
+        let which = usize::try_from(which).ok()?;
+        NUMBERS.get(which).copied().or_else(|| which.checked_sub(TaskNumber::LIMITS).map(TaskNumber::Limit))
+    }
+}
+
+/// A text about any thread or process that exists, by the second argument of `task_text`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TaskText {
+    /// Its name.
+    Name,
+    /// Path of its working directory.
+    Directory,
+    /// Path of its program.
+    Program,
+    /// What a file descriptor of it stands for: a path, or `socket:[…]`, `pipe:[…]` and the like.
+    File(i64),
+}
+
 /// How an address is to be worded, by the number that `symbol` is called with. Where the symbol is not known, the
 /// address stands for it, with the module and the position in it in the forms that name the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,6 +262,19 @@ pub trait Env {
 
     /// A text about the process at the probe; nothing if there is none.
     fn process_text(&self, _context: &Context, _which: ProcessText<'_>, _out: &mut Text<'_>) {}
+
+    /// A number about a thread or process; 0 if it does not exist, or where that cannot be known.
+    fn task_number(&self, _task: i64, _which: TaskNumber) -> i64 {
+        0
+    }
+
+    /// A text about a thread or process; nothing if it does not exist, or where that cannot be known.
+    fn task_text(&self, _task: i64, _which: TaskText, _out: &mut Text<'_>) {}
+
+    /// Sends a signal to the thread at the probe; `false` when that is impossible.
+    fn send_signal(&self, _context: &Context, _signal: i64) -> bool {
+        false
+    }
 
     /// Words an address. The default is the address in hexadecimal.
     fn symbol(&self, _context: &Context, address: Address, _form: SymbolForm, out: &mut Text<'_>) {

@@ -5,13 +5,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use rstap_abi::context::Context;
-use rstap_core::env::{Address, Clock, Env, ProcessNumber, ProcessText, SymbolForm};
+use rstap_core::env::{Address, Clock, Env, ProcessNumber, ProcessText, SymbolForm, TaskNumber, TaskText};
 use rstap_core::image::Code;
 use rstap_core::text::Text;
 
 use crate::backend::TargetMemory;
 use crate::output::Output;
-use crate::process::{Status, status};
+use crate::process::{Status, status, task};
 use crate::symbols::{self, Place, Stack, Symbols};
 
 /// The surroundings of one handler.
@@ -177,6 +177,22 @@ impl Env for HostEnv<'_, '_> {
                 out.put(crate::sys::time_zone().1.as_bytes());
             }
         }
+    }
+
+    fn task_number(&self, id: i64, which: TaskNumber) -> i64 {
+        task::number(id, which)
+    }
+
+    fn task_text(&self, id: i64, which: TaskText, out: &mut Text<'_>) {
+        task::text(id, which, out);
+    }
+
+    fn send_signal(&self, context: &Context, signal: i64) -> bool {
+        let signal = i32::try_from(signal).ok().filter(|signal| *signal > 0);
+        let at_a_probe = context.flags & rstap_abi::context::flags::HAS_REGISTERS != 0;
+        signal
+            .filter(|_| at_a_probe)
+            .is_some_and(|signal| crate::sys::signal_thread(context.pid as i32, context.tid as i32, signal))
     }
 
     fn symbol(&self, context: &Context, address: Address, form: SymbolForm, out: &mut Text<'_>) {

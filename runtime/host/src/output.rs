@@ -25,6 +25,8 @@ use rstap_program::Program;
 pub const PERIOD: Duration = Duration::from_millis(5);
 /// Output that is kept in memory while the reader does not read.
 pub const MOST_PENDING: usize = 64 << 20;
+/// Output of speculations that are neither committed nor discarded yet.
+pub const MOST_SPECULATED: usize = 16 << 20;
 /// How long a handler waits for such a reader.
 pub const LONGEST_WAIT: Duration = Duration::from_millis(200);
 
@@ -44,8 +46,15 @@ pub struct OutputError {
 pub enum Sink {
     /// Standard output.
     Stdout,
-    /// A file (-o), with its name.
-    File(File, String),
+    /// A file (-o).
+    File {
+        /// The file.
+        file: File,
+        /// As given.
+        name: String,
+        /// How many files there were before it.
+        number: u64,
+    },
 }
 
 impl Sink {
@@ -56,14 +65,24 @@ impl Sink {
                 out.write_all(bytes)?;
                 out.flush()
             }
-            Sink::File(file, _) => file.write_all(bytes),
+            Sink::File { file, .. } => file.write_all(bytes),
         }
+    }
+
+    /// Goes on in the next file: `NAME.1`, `NAME.2` and so on. Standard output has none.
+    fn switch_file(&mut self) -> io::Result<()> {
+        if let Sink::File { file, name, number } = self {
+            *number += 1;
+            *file = File::create(format!("{name}.{number}"))?;
+        }
+        Ok(())
     }
 
     fn name(&self) -> String {
         match self {
             Sink::Stdout => "standard output".to_owned(),
-            Sink::File(_, name) => name.clone(),
+            Sink::File { name, number: 0, .. } => name.clone(),
+            Sink::File { name, number, .. } => format!("{name}.{number}"),
         }
     }
 }
@@ -73,6 +92,7 @@ enum Piece {
     Out(Vec<u8>),
     Err(Vec<u8>),
     System(Vec<u8>),
+    NextFile,
 }
 
 /// What was taken out of the ring and not written yet.
@@ -231,6 +251,11 @@ impl<'a> Output<'a> {
                 }
                 // Nobody is left to be told about a closed standard error.
                 Piece::Err(bytes) => drop(io::stderr().write_all(&bytes)),
+                Piece::NextFile => {
+                    if result.is_ok() {
+                        result = sink.switch_file();
+                    }
+                }
                 Piece::System(command) => {
                     children.retain_mut(|child| matches!(child.try_wait(), Ok(None)));
                     children.extend(shell(&command));
@@ -296,10 +321,11 @@ impl Sorter<'_> {
                     self.err(line);
                 }
             }
+            RecordKind::SwitchFile => self.pieces.push(Piece::NextFile),
             RecordKind::System => self.pieces.push(Piece::System(payload.to_vec())),
             RecordKind::Speculated => {
                 if let Some((number, bytes)) = output::parse_speculation(payload) {
-                    self.speculations.entry(number).or_default().extend_from_slice(bytes);
+                    self.speculate(number, bytes);
                 }
             }
             RecordKind::Commit => {
@@ -328,6 +354,16 @@ impl Sorter<'_> {
     fn err(&mut self, line: Vec<u8>) {
         *self.bytes += line.len();
         self.pieces.push(Piece::Err(line));
+    }
+
+    /// Keeps a speculation's bytes, of all speculations together as many as fit; what does not fit is dropped whole, so
+    /// that a script which never commits nor discards uses up its own output and not the machine's memory.
+    fn speculate(&mut self, number: u64, bytes: &[u8]) {
+        let kept: usize = self.speculations.values().map(Vec::len).sum();
+        if kept + bytes.len() > MOST_SPECULATED {
+            return self.warn(b"speculations are full: commit or discard them; output was dropped");
+        }
+        self.speculations.entry(number).or_default().extend_from_slice(bytes);
     }
 
     /// A warning is told once.
@@ -416,6 +452,7 @@ mod tests {
             Piece::Out(b) => format!("out {}", String::from_utf8_lossy(b)),
             Piece::Err(b) => format!("err {}", String::from_utf8_lossy(b)),
             Piece::System(b) => format!("system {}", String::from_utf8_lossy(b)),
+            Piece::NextFile => "next file".to_owned(),
         };
         let all: Vec<String> = pieces.iter().map(text).collect();
         assert_eq!(all, ["out ab\nkept ", "err WARNING: careful\n"]);

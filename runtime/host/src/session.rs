@@ -278,7 +278,7 @@ impl Session {
         match &self.options.output {
             None => Ok(Sink::Stdout),
             Some(path) => File::create(path)
-                .map(|file| Sink::File(file, path.display().to_string()))
+                .map(|file| Sink::File { file, name: path.display().to_string(), number: 0 })
                 .map_err(|error| SessionError::OutputFile { path: path.clone(), error }),
         }
     }

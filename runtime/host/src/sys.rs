@@ -23,6 +23,12 @@ pub fn time_zone() -> (i64, String) {
     }
 }
 
+/// Sends a signal to one thread; whether there was such a thread, to which we may.
+pub fn signal_thread(process: i32, thread: i32, signal: i32) -> bool {
+    // SAFETY: the call takes three numbers and touches no memory.
+    unsafe { libc::syscall(libc::SYS_tgkill, process, thread, signal) == 0 }
+}
+
 /// What a signal is called, in the words of the C library.
 pub fn signal_name(signal: i32) -> String {
     // SAFETY: strsignal returns null or a C string that lives until the next call on this thread.

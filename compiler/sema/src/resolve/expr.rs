@@ -248,6 +248,12 @@ impl Resolver<'_, '_, '_> {
         let args = self.exprs(args);
         let declared = self.symbols.functions(name, self.unit.file);
         if declared.is_empty() {
+            if let Some(why) = crate::unavailable::explain(name) {
+                let error = Diagnostic::error(format!("unresolved function {name}"))
+                    .at(token, "cannot exist in user space");
+                self.symbols.diagnostics.push(why.into_iter().fold(error, Diagnostic::note));
+                return ExprKind::Long(0);
+            }
             let known = self.symbols.function_names();
             let similar = similar(name, known.into_iter().chain(PRINT_FUNCTIONS.iter().copied()));
             return self.poison(&format!("unresolved function {name}{similar}"), token);

@@ -59,6 +59,11 @@ impl<E: Env> Call<'_, E> {
         self.push(RecordKind::System, &[command]);
     }
 
+    pub fn switch_file(&mut self) {
+        self.flush();
+        self.push(RecordKind::SwitchFile, &[]);
+    }
+
     pub fn speculation(&mut self) -> i64 {
         let number = self.new_speculation();
         self.check(number, 0) as i64

@@ -1,14 +1,18 @@
 //! Who, where and when.
 
 use rstap_abi::context::flags;
+use rstap_abi::fault::Fault;
 use rstap_abi::image;
 
 use crate::call::Call;
-use crate::env::{Address, Clock, Env, ProcessNumber, ProcessText, SymbolForm};
+use crate::env::{Address, Clock, Env, ProcessNumber, ProcessText, SymbolForm, TaskNumber, TaskText};
 use crate::text::Text;
 
 /// Added to the form of `symbol` for a return address.
 const RETURN_ADDRESS: i64 = 16;
+
+/// A mistake in a script must not stop the target for good.
+const LONGEST_DELAY_US: u64 = 60_000_000;
 
 macro_rules! numbers {
     ($($method:ident = $which:ident,)*) => {
@@ -52,6 +56,30 @@ impl<E: Env> Call<'_, E> {
 
     pub fn env_var(&mut self, name: &[u8], out: &mut Text<'_>) {
         self.env.process_text(self.context, ProcessText::Variable(name), out);
+    }
+
+    pub fn task_number(&mut self, task: i64, which: i64) -> i64 {
+        TaskNumber::from_argument(which).map_or(0, |which| self.env.task_number(task, which))
+    }
+
+    pub fn task_text(&mut self, task: i64, which: i64, file: i64, out: &mut Text<'_>) {
+        let which = match which {
+            0 => TaskText::Name,
+            1 => TaskText::Directory,
+            2 => TaskText::Program,
+            _ => TaskText::File(file),
+        };
+        self.env.task_text(task, which, out);
+    }
+
+    pub fn send_signal(&mut self, signal: i64) {
+        if !self.env.send_signal(self.context, signal) {
+            self.fail_saying(Fault::BadArgument, |message| {
+                message.put(b"cannot send signal ");
+                message.put_long(signal);
+                message.put(b" to the thread at the probe");
+            });
+        }
     }
 
     pub fn tz_name(&mut self, out: &mut Text<'_>) {
@@ -115,6 +143,10 @@ impl<E: Env> Call<'_, E> {
 
     pub fn get_cycles(&mut self) -> i64 {
         self.env.cycles() as i64
+    }
+
+    pub fn delay_us(&mut self, us: i64) {
+        self.env.pause_us(u64::try_from(us).unwrap_or(0).min(LONGEST_DELAY_US));
     }
 
     /// Xorshift (Marsaglia 2003), then the high half of a product instead of a remainder.

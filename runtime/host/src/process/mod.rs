@@ -8,6 +8,7 @@ pub mod maps;
 pub mod newcomers;
 pub mod status;
 mod sys;
+pub mod task;
 
 pub use filter::Modules;
 pub use identity::FileId;

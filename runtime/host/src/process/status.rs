@@ -61,7 +61,11 @@ fn ids(value: &str) -> [u32; 4] {
 
 /// A field of /proc/PID/stat by its number in proc(5), from 3 on.
 pub fn stat_field(tid: i32, field: usize) -> Option<String> {
-    let text = fs::read(format!("/proc/{tid}/stat")).ok()?;
+    field_of(&fs::read(format!("/proc/{tid}/stat")).ok()?, field)
+}
+
+/// The same of such a file's text.
+pub fn field_of(text: &[u8], field: usize) -> Option<String> {
     // The name in field 2 may contain anything, also blanks and brackets; the last bracket ends it.
     let behind = text.iter().rposition(|&b| b == b')')? + 1;
     let rest = std::str::from_utf8(&text[behind..]).ok()?;
