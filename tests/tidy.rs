@@ -158,7 +158,7 @@ fn every_example_says_how_to_run_it() {
         .into_iter()
         .filter(|path| path.extension().is_some_and(|e| e == "stp"))
         .collect();
-    assert!(examples.len() >= 10, "examples/ has only {}", examples.len());
+    assert!(examples.len() >= 25, "examples/ has only {}", examples.len());
     for path in examples {
         let text = read(&path);
         let head = text.lines().take_while(|line| line.starts_with('#')).collect::<String>();
