@@ -164,6 +164,22 @@ fn every_pass_can_be_the_last_and_shows_its_result() {
 }
 
 #[test]
+fn library_scripts_are_found_in_folders() {
+    let folder = scratch().join("tapset");
+    fs::create_dir_all(&folder).expect("the scratch folder can be written");
+    fs::write(folder.join("mine.stp"), "function mine:long() { return 42 }").expect("it can be written");
+    let folder = folder.to_str().expect("its path is UTF-8");
+    let outcome = rstap(&["-I", folder, "-e", "probe begin { println(mine()) exit() }"], &Plan::default());
+    assert_eq!(stdout(&outcome), "42\n", "{}", stderr(&outcome));
+}
+
+#[test]
+fn verbose_runs_tell_the_passes() {
+    let outcome = rstap(&["-v", "-e", "probe begin { exit() }"], &Plan::default());
+    assert!(stderr(&outcome).contains("Pass 1: "), "{}", stderr(&outcome));
+}
+
+#[test]
 fn switch_file_goes_on_in_numbered_files() {
     let path = scratch().join("switched");
     let name = path.to_str().expect("its path is UTF-8");

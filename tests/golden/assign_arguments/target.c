@@ -7,6 +7,7 @@ __attribute__((noinline)) long three(void) {
     __asm__ volatile("");
     return 3;
 }
+__attribute__((noinline)) long more(long a, int b, unsigned c) { return a * 10000000000 + b * 1000000000l + c; }
 __attribute__((noinline)) void result(long value) { __asm__ volatile("" : : "r"(value)); }
 __attribute__((noinline)) void text(char *bytes) { __asm__ volatile("" : : "r"(bytes) : "memory"); }
 
@@ -14,6 +15,7 @@ int main(void) {
     char bytes[8] = "old";
     result(sum(1, 2, 3, 4, (void *)5, 6, 7, 8));
     result(three());
+    result(more(1, 2, 3));
     text(bytes);
     return 0;
 }

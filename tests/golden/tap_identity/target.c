@@ -1,0 +1,3 @@
+// cc: -O1 -g
+// Does nothing.
+int main(void) { return 0; }
