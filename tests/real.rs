@@ -3,6 +3,8 @@
 //! Each trial names what it needs; without it the trial is skipped by name, and fails when `CI=true`. Servers listen
 //! on a Unix socket in the test's own folder and are ended by the trial that started them.
 
+#[path = "real/debuginfod.rs"]
+mod debuginfod;
 #[path = "real/redis.rs"]
 mod redis;
 #[path = "real/strace.rs"]
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         trial("redis_survives_attach_and_detach", programs(redis::PROGRAMS), redis::attach_and_interrupt),
         trial("redis_survives_sigterm_and_sighup", programs(redis::PROGRAMS), redis::attach_and_terminate),
         trial("strace_sees_the_same_system_calls", programs(&["strace", "python3"]), strace::same_calls),
+        trial("debuginfod_has_a_debug_file", programs(debuginfod::PROGRAMS), debuginfod::fetched_once),
         trial("first_example_on_ls", Ok(()), first_example),
     ];
     libtest_mimic::run(&args, trials).exit_code()

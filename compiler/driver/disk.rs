@@ -7,7 +7,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use memmap2::Mmap;
+use rstap_debuginfo::sources::{DEBUG_ROOT, DebugFiles, Unfetched};
 use rstap_sema::files::Files;
+
+use crate::debuginfod::Client;
 
 /// Keeps everything that was read alive as long as itself: an append-only list, so that a reference into an early
 /// element stays valid while later ones are added.
@@ -46,12 +49,16 @@ const MAP_FROM_BYTES: u64 = 64 * 1024;
 pub struct Disk<'d> {
     store: &'d Store,
     seen: RefCell<HashMap<PathBuf, &'d [u8]>>,
+    debug_roots: Vec<PathBuf>,
+    debuginfod: Client,
 }
 
 impl<'d> Disk<'d> {
-    /// What is read lives in `store`.
-    pub fn new(store: &'d Store) -> Disk<'d> {
-        Disk { store, seen: RefCell::default() }
+    /// What is read lives in `store`. Debug files are looked for in `debug_roots` too, before the usual place, and asked
+    /// of `debuginfod` last.
+    pub fn new(store: &'d Store, debug_roots: &[PathBuf], debuginfod: Client) -> Disk<'d> {
+        let debug_roots = [debug_roots, &[DEBUG_ROOT.into()]].concat();
+        Disk { store, seen: RefCell::default(), debug_roots, debuginfod }
     }
 
     fn load(&self, path: &Path) -> io::Result<&'d [u8]> {
@@ -71,7 +78,7 @@ impl<'d> Disk<'d> {
     }
 }
 
-impl<'d> Files<'d> for Disk<'d> {
+impl<'d> DebugFiles<'d> for Disk<'d> {
     fn read(&self, path: &Path) -> io::Result<&'d [u8]> {
         if let Some(bytes) = self.seen.borrow().get(path) {
             return Ok(bytes);
@@ -89,6 +96,16 @@ impl<'d> Files<'d> for Disk<'d> {
         path.canonicalize()
     }
 
+    fn debug_roots(&self) -> Vec<PathBuf> {
+        self.debug_roots.clone()
+    }
+
+    fn fetch(&self, build_id: &str) -> Option<Result<PathBuf, Unfetched>> {
+        self.debuginfod.find(build_id)
+    }
+}
+
+impl<'d> Files<'d> for Disk<'d> {
     fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
         fs::read_dir(directory)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
     }
@@ -108,34 +125,44 @@ impl<'d> Files<'d> for Disk<'d> {
     fn process_executable(&self, pid: u32) -> io::Result<PathBuf> {
         let link = PathBuf::from(format!("/proc/{pid}/exe"));
         let target = fs::read_link(&link)?;
-        // The path is as the process sees it: another mount namespace, or a file replaced since, makes it another
-        // file than the one that runs.
-        let same = |a: &fs::Metadata, b: &fs::Metadata| {
-            use std::os::unix::fs::MetadataExt;
-            (a.dev(), a.ino()) == (b.dev(), b.ino())
-        };
-        match (fs::metadata(&target), fs::metadata(&link)) {
-            (Ok(a), Ok(b)) if same(&a, &b) => Ok(target),
-            (_, Ok(_)) => Ok(link),
-            (_, Err(error)) => Err(error),
-        }
+        fs::metadata(&link)?;
+        Ok(where_it_is(pid, &target, link))
     }
 
     fn process_libraries(&self, pid: u32) -> io::Result<Vec<PathBuf>> {
         let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
-        let mut paths: Vec<PathBuf> = maps.lines().filter_map(executable_path).collect();
+        let executable = maps.lines().filter_map(executable_path);
+        let mut paths: Vec<PathBuf> = executable
+            .map(|(range, path)| where_it_is(pid, &path, format!("/proc/{pid}/map_files/{range}").into()))
+            .collect();
         paths.sort();
         paths.dedup();
         Ok(paths)
     }
 }
 
-/// The file of an executable mapping: `START-END r-xp OFFSET DEV INODE   PATH` (proc_pid_maps(5)).
-fn executable_path(line: &str) -> Option<PathBuf> {
+/// Where a file can be read that a process knows as `path` and that `link` of its /proc entry leads to. In another mount
+/// namespace the path is that of another file, and so it is when the file was replaced; when it was deleted, of none.
+fn where_it_is(pid: u32, path: &Path, link: PathBuf) -> PathBuf {
+    use std::os::unix::fs::MetadataExt;
+    let id = |path: &Path| fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
+    let inside = Path::new(&format!("/proc/{pid}/root")).join(path.strip_prefix("/").unwrap_or(path));
+    match id(&link) {
+        Some(own) if id(path) == Some(own) => path.to_owned(),
+        Some(own) if id(&inside) == Some(own) => inside,
+        Some(_) => link,
+        // Not everybody may follow the links of mappings.
+        None if id(path) == id(&inside) => path.to_owned(),
+        None => inside,
+    }
+}
+
+/// Range and file of an executable mapping: `START-END r-xp OFFSET DEV INODE   PATH` (proc_pid_maps(5)).
+fn executable_path(line: &str) -> Option<(&str, PathBuf)> {
     let mut fields = line.splitn(6, ' ');
-    let permissions = fields.nth(1)?;
+    let (range, permissions) = (fields.next()?, fields.next()?);
     let path = fields.nth(3)?.trim_start();
-    (permissions.contains('x') && path.starts_with('/')).then(|| path.into())
+    (permissions.contains('x') && path.starts_with('/')).then(|| (range, path.into()))
 }
 
 #[cfg(test)]
@@ -145,7 +172,7 @@ mod tests {
     #[test]
     fn contents_stay_valid_while_more_is_read() {
         let store = Store::default();
-        let disk = Disk::new(&store);
+        let disk = Disk::new(&store, &[], Client::default());
         let first = disk.read(Path::new("/proc/self/status")).unwrap();
         let copy = first.to_vec();
         for _ in 0..10 {
@@ -157,7 +184,7 @@ mod tests {
     #[test]
     fn only_executable_mappings_of_files_are_libraries() {
         let line = "7f0000-7f1000 r-xp 00000000 fe:00 12 /usr/lib/a b.so";
-        assert_eq!(executable_path(line), Some("/usr/lib/a b.so".into()));
+        assert_eq!(executable_path(line), Some(("7f0000-7f1000", "/usr/lib/a b.so".into())));
         assert_eq!(executable_path("7f0000-7f1000 r--p 00000000 fe:00 12 /usr/lib/x.so"), None);
         assert_eq!(executable_path("7f0000-7f1000 r-xp 00000000 00:00 0 [vdso]"), None);
     }
@@ -165,6 +192,9 @@ mod tests {
     #[test]
     fn a_directory_is_not_read() {
         let store = Store::default();
-        assert_eq!(Disk::new(&store).read(Path::new("/")).unwrap_err().kind(), io::ErrorKind::IsADirectory);
+        assert_eq!(
+            Disk::new(&store, &[], Client::default()).read(Path::new("/")).unwrap_err().kind(),
+            io::ErrorKind::IsADirectory
+        );
     }
 }

@@ -3,6 +3,7 @@
 //! Standard output belongs to the script, standard error to rstap. The status is 0, or 1 when a pass failed, a
 //! run-time error ended the session, or the command of `-c` failed (stap(1), EXIT STATUS).
 
+mod debuginfod;
 mod disk;
 mod options;
 mod passes;

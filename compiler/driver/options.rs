@@ -62,6 +62,9 @@ struct Given {
     /// Look for library scripts in DIR too
     #[arg(short = 'I', value_name = "DIR")]
     include: Vec<PathBuf>,
+    /// Look for separate debug files in DIR too, before /usr/lib/debug
+    #[arg(long = "debug-root", value_name = "DIR")]
+    debug_roots: Vec<PathBuf>,
     /// Guru mode: the script may write to the target's memory
     #[arg(short = 'g')]
     guru: bool,
@@ -183,6 +186,7 @@ pub struct Options {
     pub limits: Limits,
     pub globals: Vec<(String, String)>,
     pub include: Vec<PathBuf>,
+    pub debug_roots: Vec<PathBuf>,
     pub guru: bool,
     pub unoptimized: bool,
     pub no_warnings: bool,
@@ -239,6 +243,7 @@ fn options(given: Given) -> Result<Options, String> {
         limits,
         globals: given.globals.iter().map(|g| pair("-G", g)).collect::<Result<_, _>>()?,
         include: given.include,
+        debug_roots: given.debug_roots,
         guru: given.guru,
         unoptimized: given.unoptimized,
         no_warnings: given.no_warnings,

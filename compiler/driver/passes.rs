@@ -17,6 +17,7 @@ use rstap_syntax::diagnostic::{Diagnostic, Severity, render};
 use rstap_syntax::source::{SourceId, SourceMap, decode_script};
 use rstap_syntax::{ParseConfig, parse, print};
 
+use crate::debuginfod::Client;
 use crate::disk::{Disk, Store};
 use crate::options::{Main, Options, Watch};
 use crate::run;
@@ -24,7 +25,7 @@ use crate::run;
 /// Runs the passes; whether all went well.
 pub fn run(options: &Options) -> bool {
     let store = Store::default();
-    let disk = Rc::new(Disk::new(&store));
+    let disk = Rc::new(Disk::new(&store, &options.debug_roots, Client::from_environment()));
     let mut passes =
         Passes { options, sources: SourceMap::default(), tapset: Tapset::embedded(), failed: false };
     passes.run(disk).is_some() && !passes.failed

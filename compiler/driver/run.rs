@@ -4,9 +4,11 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-use rstap_host::{Options as HostOptions, Session, Target};
+use rstap_debuginfo::sources::DEBUG_ROOT;
+use rstap_host::{DebugPlaces, Options as HostOptions, Session, Target};
 use rstap_program::Program;
 
+use crate::debuginfod::Client;
 use crate::options::{Options, Watch};
 
 /// Runs a program; whether all went well.
@@ -23,6 +25,7 @@ pub fn run(program: Program, options: &Options) -> bool {
         suppress_warnings: options.no_warnings,
         suppress_handler_errors: options.suppress_handler_errors,
         backend: options.backend,
+        debug_places: debug_places(options),
         ..HostOptions::default()
     };
     match Session::new(program, host).and_then(Session::run) {
@@ -32,6 +35,12 @@ pub fn run(program: Program, options: &Options) -> bool {
             false
         }
     }
+}
+
+/// Those that pass 2 looks in.
+fn debug_places(options: &Options) -> DebugPlaces {
+    let roots = [options.debug_roots.as_slice(), &[DEBUG_ROOT.into()]].concat();
+    DebugPlaces { roots, cache: Client::from_environment().cache().map(PathBuf::from) }
 }
 
 /// The program that a command of -c runs.

@@ -1,12 +1,13 @@
 //! Lists the functions (or statements, if it names lines) of a program that match a pattern and says on standard error how long that took; with
-//! WITH_VARIABLES in the environment also the variables at each and their places.
+//! WITH_VARIABLES in the environment also the variables at each and their places. With AS_LIST in the environment it does
+//! what `-l` and `-L` do.
 //! `cargo run --release -p rstap-debuginfo --example functions -- PROGRAM [PATTERN [DEBUG-FILE]]`
 
 use std::io::Write;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use rstap_debuginfo::{Function, Lines, Module, Pattern, Place, Variable, inflate};
+use rstap_debuginfo::{Function, Instances, Lines, Module, Pattern, Place, Variable, inflate};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -37,9 +38,19 @@ fn list(path: &str, pattern: &str, debug: Option<&str>) -> Result<(), Box<dyn st
     if pattern.lines != Lines::None {
         return list_statements(&module, &pattern);
     }
+    let with_variables = std::env::var_os("WITH_VARIABLES").is_some();
+    if std::env::var_os("AS_LIST").is_some() {
+        let all = Instances { code: true, external: true, inlined: true };
+        let listed = match with_variables {
+            true => module.list_functions_with_variables(&pattern, all),
+            false => module.list_functions(&pattern),
+        };
+        let variables: usize = listed.iter().map(|function| function.variables.len()).sum();
+        eprintln!("{} functions, {variables} variables: {:.2?}", listed.len(), start.elapsed());
+        return Ok(());
+    }
     let functions = module.functions(&pattern)?;
     let listed = start.elapsed();
-    let with_variables = std::env::var_os("WITH_VARIABLES").is_some();
     let mut text = String::new();
     for function in &functions {
         let file = function.decl_file.as_deref().unwrap_or("?");

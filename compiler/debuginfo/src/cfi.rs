@@ -97,6 +97,9 @@ fn from_search_table<'d>(
     else {
         return Search::NoTable;
     };
+    if !has_sound_count(section) {
+        return Search::NoTable;
+    }
     let bases = bases.clone().set_eh_frame_hdr(address);
     let Ok(header) = gimli::EhFrameHdr::new(section, LittleEndian).parse(&bases, 8) else {
         return Search::NoTable;
@@ -107,6 +110,21 @@ fn from_search_table<'d>(
         Err(gimli::Error::NoUnwindInfoForAddress) => Search::Absent,
         Err(_) => Search::NoTable,
     }
+}
+
+/// Whether .eh_frame_hdr has the form that linkers write, and room for as many entries as it says (LSB, "The
+/// .eh_frame_hdr section"): a reader multiplies that number before it looks.
+fn has_sound_count(section: &[u8]) -> bool {
+    const SDATA4_RELATIVE: u8 = 0x1b;
+    const UDATA4: u8 = 0x03;
+    const SDATA4_DATA_RELATIVE: u8 = 0x3b;
+    const ENTRY_SIZE: usize = 8;
+    let Some((&[1, SDATA4_RELATIVE, UDATA4, SDATA4_DATA_RELATIVE, _, _, _, _, a, b, c, d], table)) =
+        section.split_first_chunk::<12>()
+    else {
+        return false;
+    };
+    u32::from_le_bytes([a, b, c, d]) as usize <= table.len() / ENTRY_SIZE
 }
 
 fn use_rules<'d, S, U>(
@@ -165,5 +183,26 @@ impl<'d> RowUser<'d> for CfaOfRow {
                 Some(Cfa::Expression(expression.get(section).ok()?, fde.cie().encoding()))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_search_table_is_only_used_if_it_has_room_for_its_entries() {
+        let header = |count: u32, entries: usize| {
+            let mut section = vec![1, 0x1b, 0x03, 0x3b, 0, 0, 0, 0];
+            section.extend_from_slice(&count.to_le_bytes());
+            section.resize(12 + 8 * entries, 0);
+            section
+        };
+        assert!(has_sound_count(&header(2, 2)));
+        assert!(!has_sound_count(&header(3, 2)));
+        assert!(!has_sound_count(&header(u32::MAX, 2)));
+        assert!(!has_sound_count(&header(0, 0)[..11]));
+        // 64-bit counts, which overflow when they are multiplied.
+        assert!(!has_sound_count(&[1, 0x1b, 0x0c, 0x3b, 0, 0, 0, 0, 255, 255, 255, 255, 255, 255, 255, 255]));
     }
 }

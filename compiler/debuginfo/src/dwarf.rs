@@ -1,21 +1,26 @@
 //! Units and entries of a module's DWARF (DWARF 5, chapters 2, 3 and 7), read when they are asked for. Everything
 //! else in this crate reaches an entry through [`DieRef`] and [`Die`].
 
-use std::collections::HashMap;
+mod split;
+
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use gimli::{
     AbbreviationsCacheStrategy, AttributeValue, EndianSlice, LittleEndian, Section, UnitOffset, UnitType,
 };
 
 use crate::elf::Elf;
+use split::Split;
+pub use split::SplitUnit;
 
 pub(crate) type Slice<'d> = EndianSlice<'d, LittleEndian>;
 pub(crate) type Value<'d> = AttributeValue<Slice<'d>>;
 pub(crate) type Entry<'d> = gimli::DebuggingInformationEntry<Slice<'d>>;
 pub(crate) type Unit<'d> = gimli::Unit<Slice<'d>>;
 pub(crate) type Dwarf<'d> = gimli::Dwarf<Slice<'d>>;
+type Header<'d> = gimli::UnitHeader<Slice<'d>>;
 
 /// Longest chain of DW_AT_abstract_origin, DW_AT_specification or type references that is followed: real ones have
 /// three or four links, circular ones no end.
@@ -56,19 +61,43 @@ pub enum DwarfError {
     },
 }
 
+impl DwarfError {
+    /// Offset of the unit in .debug_info.
+    pub fn unit(&self) -> usize {
+        match self {
+            DwarfError::Broken { unit, .. }
+            | DwarfError::BadReference { unit }
+            | DwarfError::Circular { unit } => *unit,
+        }
+    }
+}
+
+/// Files that a module's DWARF is spread over, besides the one with its units.
+#[derive(Default)]
+pub(crate) struct Parts<'d> {
+    /// The supplementary file (dwz).
+    pub alt: Option<Elf<'d>>,
+    /// .dwo files.
+    pub split: Vec<Elf<'d>>,
+    /// The .dwp package.
+    pub package: Option<Elf<'d>>,
+}
+
 /// Which file a unit is from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
+#[derive(Clone, Copy, Debug)]
+enum Source<'d> {
     /// The module or its debug file.
     Main,
     /// The supplementary (dwz) file.
     Supplementary,
+    /// A file of split DWARF, by its index; with the skeleton that the main file has, unless it is a type unit.
+    Split(u32, Option<Header<'d>>),
 }
 
 /// A unit and what has been read of it.
 pub(crate) struct UnitSlot<'d> {
-    header: gimli::UnitHeader<Slice<'d>>,
-    source: Source,
+    header: Header<'d>,
+    source: Source<'d>,
     unit: OnceLock<Result<Unit<'d>, DwarfError>>,
     pub functions: OnceLock<crate::functions::UnitFunctions<'d>>,
     pub lines: OnceLock<crate::lines::UnitLines>,
@@ -76,16 +105,22 @@ pub(crate) struct UnitSlot<'d> {
 }
 
 impl UnitSlot<'_> {
-    /// Offset in its section, for messages.
+    /// Offset in its section, that of its skeleton if it has one.
     pub fn section_offset(&self) -> usize {
-        self.header.offset().0
+        match self.source {
+            Source::Split(_, Some(skeleton)) => skeleton.offset().0,
+            _ => self.header.offset().0,
+        }
     }
 }
 
 /// The DWARF of a module.
 pub(crate) struct DebugData<'d> {
     main: Dwarf<'d>,
+    split: Split<'d>,
     units: OnceLock<Units<'d>>,
+    /// What was wrong with units that were read, by their offset.
+    problems: Mutex<BTreeMap<usize, DwarfError>>,
     /// Address ranges of units by rising start.
     addresses: OnceLock<Vec<UnitRange>>,
 }
@@ -107,13 +142,37 @@ struct Units<'d> {
 }
 
 impl<'d> DebugData<'d> {
-    /// The DWARF of `elf` with the supplementary file `alt`.
-    pub fn new(elf: &Elf<'d>, alt: Option<&Elf<'d>>) -> Self {
+    /// The DWARF of `elf` with that of other files.
+    pub fn new(elf: &Elf<'d>, parts: &Parts<'d>) -> Self {
         let mut main = load(elf);
-        if let Some(alt) = alt {
+        if let Some(alt) = &parts.alt {
             main.set_sup(load(alt));
         }
-        DebugData { main, units: OnceLock::new(), addresses: OnceLock::new() }
+        let split = if parts.split.is_empty() && parts.package.is_none() {
+            Split::default()
+        } else {
+            Split::read(&parts.split, parts.package.as_ref(), &main)
+        };
+        let (units, problems, addresses) = (OnceLock::new(), Mutex::default(), OnceLock::new());
+        DebugData { main, split, units, problems, addresses }
+    }
+
+    /// Units whose entries are in other files, none of which is attached.
+    pub fn skeletons(&self) -> Vec<SplitUnit<'d>> {
+        let mut skeletons = split::skeletons(&self.main);
+        skeletons.retain(|skeleton| !self.split.has(skeleton.id));
+        skeletons
+    }
+
+    /// Remembers that a unit could not be read to its end.
+    pub fn note_problem(&self, error: DwarfError) {
+        let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        problems.entry(error.unit()).or_insert(error);
+    }
+
+    /// What was wrong with the units that have been read so far, one error for each.
+    pub fn problems(&self) -> Vec<DwarfError> {
+        self.problems.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     /// Whether there is none.
@@ -123,11 +182,12 @@ impl<'d> DebugData<'d> {
 
     /// Whether it is worth while to work on units in parallel.
     pub fn is_large(&self) -> bool {
-        self.main.debug_info.reader().len() > PARALLEL_FROM_BYTES
+        let files = std::iter::once(&self.main).chain(&self.split.files);
+        files.map(|dwarf| dwarf.debug_info.reader().len()).sum::<usize>() > PARALLEL_FROM_BYTES
     }
 
     fn units(&self) -> &Units<'d> {
-        self.units.get_or_init(|| read_units(&self.main))
+        self.units.get_or_init(|| self.read_units())
     }
 
     /// All units.
@@ -145,6 +205,15 @@ impl<'d> DebugData<'d> {
         match slot.source {
             Source::Main => &self.main,
             Source::Supplementary => self.main.sup().unwrap_or(&self.main),
+            Source::Split(file, _) => self.split.files.get(file as usize).unwrap_or(&self.main),
+        }
+    }
+
+    /// The sections that the line table of a unit refers to: that of a skeleton is the table of its unit too.
+    pub fn lines_of(&self, slot: &UnitSlot<'d>) -> &Dwarf<'d> {
+        match slot.source {
+            Source::Split(_, Some(_)) => &self.main,
+            _ => self.dwarf_of(slot),
         }
     }
 
@@ -152,10 +221,22 @@ impl<'d> DebugData<'d> {
     pub fn unit(&self, index: u32) -> Result<&Unit<'d>, DwarfError> {
         let slot = self.slot(index)?;
         let read = || {
-            let unit = self.dwarf_of(slot).unit(slot.header);
-            unit.map_err(|error| DwarfError::Broken { error, unit: slot.section_offset() })
+            self.read_unit(slot).map_err(|error| {
+                let error = DwarfError::Broken { error, unit: slot.section_offset() };
+                self.note_problem(error.clone());
+                error
+            })
         };
         slot.unit.get_or_init(read).as_ref().map_err(Clone::clone)
+    }
+
+    fn read_unit(&self, slot: &UnitSlot<'d>) -> gimli::Result<Unit<'d>> {
+        match slot.source {
+            Source::Split(file, Some(skeleton)) => {
+                self.split.parse(file, slot.header, &self.main.unit(skeleton)?)
+            }
+            _ => self.dwarf_of(slot).unit(slot.header),
+        }
     }
 
     /// The entry.
@@ -184,6 +265,8 @@ impl<'d> DebugData<'d> {
             AttributeValue::DebugInfoRef(offset) => match slot.source {
                 Source::Main => units.at(0..units.main, offset.0),
                 Source::Supplementary => units.at(units.main..units.supplementary, offset.0),
+                // No entry of another unit is at a known offset in it.
+                Source::Split(..) => None,
             },
             AttributeValue::DebugInfoRefSup(offset) => units.at(units.main..units.supplementary, offset.0),
             AttributeValue::DebugTypesRef(signature) => units.type_signatures.get(&signature.0).copied(),
@@ -218,13 +301,29 @@ impl<'d> DebugData<'d> {
         }
         for (index, _) in listed.iter().enumerate().filter(|(_, listed)| !**listed) {
             let unit = index as u32;
-            let of_root = self.root(unit).map(|root| root.ranges()).unwrap_or_default();
+            let of_root = self.ranges_of_unit(unit).unwrap_or_default();
             ranges.extend(of_root.into_iter().map(|(start, end)| UnitRange { start, end, unit }));
         }
         // Discarded functions are left at address 0.
         ranges.retain(|r| r.start != 0 && r.start < r.end);
         ranges.sort_unstable();
         ranges
+    }
+
+    /// Those in the root entry, for a split unit in that of its skeleton.
+    fn ranges_of_unit(&self, index: u32) -> Option<Vec<(u64, u64)>> {
+        let Source::Split(_, skeleton) = self.slot(index).ok()?.source else {
+            return Some(self.root(index).ok()?.ranges());
+        };
+        let unit = self.main.unit(skeleton?).ok()?;
+        let mut list = self.main.unit_ranges(&unit).ok()?;
+        let mut ranges = Vec::new();
+        while let Ok(Some(range)) = list.next()
+            && ranges.len() < MAX_RANGES
+        {
+            ranges.push((range.begin, range.end));
+        }
+        Some(ranges)
     }
 
     /// The entry at an offset of .debug_info in the file that `unit` is from.
@@ -236,15 +335,23 @@ impl<'d> DebugData<'d> {
 impl<'d> Units<'d> {
     /// The unit of the main file whose header is at this offset.
     fn starting_at(&self, offset: usize) -> Option<usize> {
-        self.slots[..self.main].binary_search_by_key(&offset, |s| s.header.offset().0).ok()
+        self.slots[..self.main].binary_search_by_key(&offset, UnitSlot::section_offset).ok()
     }
 
     fn at(&self, among: std::ops::Range<usize>, offset: usize) -> Option<DieRef> {
         let slots = self.slots.get(among.clone())?;
-        let index = slots.partition_point(|s| s.header.offset().0 <= offset).checked_sub(1)?;
+        let index = slots.partition_point(|s| s.section_offset() <= offset).checked_sub(1)?;
+        if matches!(slots[index].source, Source::Split(..)) {
+            return None;
+        }
         let in_unit = gimli::DebugInfoOffset(offset).to_unit_offset(&slots[index].header)?;
         Some(DieRef { unit: u32::try_from(among.start + index).ok()?, offset: in_unit.0 })
     }
+}
+
+/// What stands for a section that is not there.
+fn no_section<'d>() -> Slice<'d> {
+    Slice::new(&[], LittleEndian)
 }
 
 fn load<'d>(elf: &Elf<'d>) -> Dwarf<'d> {
@@ -259,45 +366,68 @@ fn load<'d>(elf: &Elf<'d>) -> Dwarf<'d> {
     dwarf
 }
 
-/// Reads the headers of all units. One that is broken ends the list: there is no telling where the next begins.
-fn read_units<'d>(dwarf: &Dwarf<'d>) -> Units<'d> {
-    let mut slots = Vec::new();
-    let mut push = |header, source| {
-        slots.push(UnitSlot {
+impl<'d> DebugData<'d> {
+    /// Reads the headers of all units. One that is broken ends the list: there is no telling where the next begins.
+    fn read_units(&self) -> Units<'d> {
+        let mut slots = Vec::new();
+        self.read_headers(self.main.units(), |header| match self.split.unit_of(&self.main, header) {
+            Some((file, split)) => slots.push(UnitSlot::new(split, Source::Split(file, Some(header)))),
+            None => slots.push(UnitSlot::new(header, Source::Main)),
+        });
+        let main = slots.len();
+        if let Some(sup) = self.main.sup() {
+            self.read_headers(sup.units(), |header| slots.push(UnitSlot::new(header, Source::Supplementary)));
+        }
+        let supplementary = slots.len();
+        let mut headers = self.main.type_units();
+        while let Ok(Some(header)) = headers.next() {
+            slots.push(UnitSlot::new(header, Source::Main));
+        }
+        let split_types = self.split.types.iter();
+        slots.extend(split_types.map(|&(file, header)| UnitSlot::new(header, Source::Split(file, None))));
+        let type_signatures =
+            slots.iter().enumerate().filter_map(|(index, slot)| match slot.header.type_() {
+                UnitType::Type { type_signature, type_offset }
+                | UnitType::SplitType { type_signature, type_offset } => Some((
+                    type_signature.0,
+                    DieRef { unit: u32::try_from(index).ok()?, offset: type_offset.0 },
+                )),
+                _ => None,
+            });
+        let type_signatures = type_signatures.collect();
+        Units { slots, main, supplementary, type_signatures }
+    }
+
+    fn read_headers(
+        &self,
+        mut headers: gimli::DebugInfoUnitHeadersIter<Slice<'d>>,
+        mut found: impl FnMut(Header<'d>),
+    ) {
+        let mut end = 0;
+        loop {
+            match headers.next() {
+                Ok(Some(header)) => {
+                    end = header.offset().0.saturating_add(header.length_including_self());
+                    found(header);
+                }
+                Ok(None) => return,
+                Err(error) => return self.note_problem(DwarfError::Broken { error, unit: end }),
+            }
+        }
+    }
+}
+
+impl<'d> UnitSlot<'d> {
+    fn new(header: Header<'d>, source: Source<'d>) -> Self {
+        UnitSlot {
             header,
             source,
             unit: OnceLock::new(),
             functions: OnceLock::new(),
             lines: OnceLock::new(),
             files: OnceLock::new(),
-        });
-        slots.len()
-    };
-    let (mut main, mut supplementary) = (0, 0);
-    let mut headers = dwarf.units();
-    while let Ok(Some(header)) = headers.next() {
-        main = push(header, Source::Main);
-    }
-    supplementary = supplementary.max(main);
-    if let Some(sup) = dwarf.sup() {
-        let mut headers = sup.units();
-        while let Ok(Some(header)) = headers.next() {
-            supplementary = push(header, Source::Supplementary);
         }
     }
-    let mut headers = dwarf.type_units();
-    while let Ok(Some(header)) = headers.next() {
-        push(header, Source::Main);
-    }
-    let type_signatures = slots.iter().enumerate().filter_map(|(index, slot)| match slot.header.type_() {
-        UnitType::Type { type_signature, type_offset }
-        | UnitType::SplitType { type_signature, type_offset } => {
-            Some((type_signature.0, DieRef { unit: u32::try_from(index).ok()?, offset: type_offset.0 }))
-        }
-        _ => None,
-    });
-    let type_signatures = type_signatures.collect();
-    Units { slots, main, supplementary, type_signatures }
 }
 
 /// An entry with its attributes.

@@ -12,7 +12,7 @@ use goblin::elf::program_header::{self, ProgramHeader};
 use goblin::elf::section_header::{self, SectionHeader};
 use rstap_abi::address::{FileOffset, LinkAddr};
 
-pub use inflate::inflate;
+pub use inflate::{inflate, unpack_symbols};
 pub use symbols::Symbol;
 pub(crate) use symbols::{read_symbols, symbol_containing};
 
@@ -70,6 +70,9 @@ pub enum AttachError {
     /// It has no DWARF.
     #[error("the debug file has no debug information")]
     NoDebugInfo,
+    /// It has no unit that the module has a skeleton of.
+    #[error("it has none of the program's units; it is of another build")]
+    OtherUnits,
 }
 
 /// What kind of file a module is.
@@ -122,11 +125,18 @@ pub(crate) struct Elf<'d> {
 }
 
 impl<'d> Elf<'d> {
-    /// Reads the headers.
+    /// Reads the headers of a program or library.
     pub fn parse(bytes: &'d [u8]) -> Result<Self, ElfError> {
+        let elf = Self::parse_any(bytes)?;
+        check_type(elf.header.e_type)?;
+        Ok(elf)
+    }
+
+    /// Reads the headers of a file that only has sections to offer: .dwo files are object files.
+    pub fn parse_any(bytes: &'d [u8]) -> Result<Self, ElfError> {
         check_ident(bytes)?;
         let header = goblin::elf::Elf::parse_header(bytes).map_err(|e| ElfError::Truncated(e.to_string()))?;
-        check_type(&header)?;
+        check_machine(&header)?;
         let segments = ProgramHeader::parse(bytes, to_usize(header.e_phoff), header.e_phnum.into(), CTX)
             .map_err(|e| ElfError::Truncated(format!("program headers: {e}")))?;
         // A file works without section headers, so one whose section headers are unreadable is not refused.
@@ -168,6 +178,12 @@ impl<'d> Elf<'d> {
     /// The contents of a section; `None` if it is absent, without contents in this file, or compressed.
     pub fn section(&self, name: &str) -> Option<&'d [u8]> {
         self.section_header(name).and_then(|s| self.section_bytes(s))
+    }
+
+    /// The contents of all sections of this name: object files have one for each group.
+    pub fn sections_named(&self, name: &str) -> impl Iterator<Item = &'d [u8]> {
+        let named = self.sections.iter().filter(move |s| self.section_name(s) == Some(name));
+        named.filter_map(|s| self.section_bytes(s))
     }
 
     /// The address of a section.
@@ -350,7 +366,7 @@ fn check_ident(bytes: &[u8]) -> Result<(), ElfError> {
     }
 }
 
-fn check_type(header: &Header) -> Result<(), ElfError> {
+fn check_machine(header: &Header) -> Result<(), ElfError> {
     if header.e_machine != header::EM_X86_64 {
         let name = match header.e_machine {
             header::EM_AARCH64 => "aarch64".into(),
@@ -361,7 +377,11 @@ fn check_type(header: &Header) -> Result<(), ElfError> {
         };
         return Err(ElfError::WrongMachine(name));
     }
-    match header.e_type {
+    Ok(())
+}
+
+fn check_type(e_type: u16) -> Result<(), ElfError> {
+    match e_type {
         header::ET_EXEC | header::ET_DYN => Ok(()),
         header::ET_REL => Err(ElfError::NotLoadable("an object file")),
         header::ET_CORE => Err(ElfError::NotLoadable("a core dump")),

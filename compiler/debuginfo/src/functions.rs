@@ -15,9 +15,11 @@ use rstap_abi::address::LinkAddr;
 
 use crate::dwarf::{DebugData, DieRef, ranges_at};
 use crate::elf::{Elf, Symbol};
-use crate::lines;
+use crate::lines::{self, Line};
+use crate::names::demangle;
 use crate::pattern::Pattern;
 
+pub(crate) use listing::Details;
 pub use listing::{Instances, Listed};
 use matching::match_symbol;
 pub(crate) use prologue::probe_address;
@@ -74,6 +76,15 @@ pub struct Inline {
     pub entry: LinkAddr,
     /// Its entry in the DWARF.
     pub die: DieRef,
+}
+
+/// A call that was inlined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InlinedCall<'d> {
+    /// The function, with its scopes where its symbol name tells them.
+    pub name: Cow<'d, str>,
+    /// Where the call stands in the source.
+    pub call: Option<Line>,
 }
 
 /// Functions of a unit that match, and instances of functions of other units.
@@ -362,6 +373,37 @@ impl<'m, 'd> Functions<'m, 'd> {
             call_line: inlined.call_line,
         });
         nested.collect()
+    }
+
+    /// Calls at an address that were inlined, the innermost first.
+    pub fn inlined_calls(&self, address: LinkAddr) -> Vec<InlinedCall<'d>> {
+        let units = self.data.units_at(address.0).into_iter();
+        let calls = units.map(|index| {
+            let inlined = self.of_unit(index).map(|unit| unit.inlined.as_slice()).unwrap_or_default();
+            // What is inlined in an instance comes after it.
+            let here = inlined.iter().rev().filter(|inlined| self.contains(index, inlined.code, address));
+            here.filter_map(|inlined| self.inlined_call(index, inlined)).collect::<Vec<_>>()
+        });
+        calls.into_iter().find(|calls| !calls.is_empty()).unwrap_or_default()
+    }
+
+    fn inlined_call(&self, index: u32, inlined: &Inlined) -> Option<InlinedCall<'d>> {
+        let root = inlined.origin.die()?;
+        let functions = self.of_unit(root.unit)?;
+        let sources = Sources { view: self, index: root.unit, functions };
+        let source = sources.describe(functions.subprogram_at(root.offset)?);
+        let name = match source.linkage_name() {
+            Some(symbol) => demangle(symbol),
+            None => sources.matched_name(&source, &Pattern::any())?,
+        };
+        let die = self.data.die(DieRef { unit: index, offset: inlined.offset }).ok()?;
+        let file = die.number(gimli::DW_AT_call_file).or(match die.attr(gimli::DW_AT_call_file) {
+            Some(gimli::AttributeValue::FileIndex(file)) => Some(file),
+            _ => None,
+        });
+        let file = file.and_then(|file| lines::file_name(self.data, index, file));
+        let call = file.map(|file| Line { file, line: inlined.call_line, column: 0 });
+        Some(InlinedCall { name, call })
     }
 
     fn contains(&self, unit: u32, code: Code, address: LinkAddr) -> bool {

@@ -1,14 +1,14 @@
 //! Answers questions about one ELF file: functions, lines, variables, types and where values are.
 //!
-//! A [`Module`] holds the bytes of one executable or shared object, with those of its separate debug file when the
-//! caller has found one. It opens no file and knows no process: addresses are [`LinkAddr`]s, and a location is
+//! A [`Module`] holds the bytes of one executable or shared object, with those of the files that its debug information
+//! is spread over; [`sources`] says where these are. This crate opens no file itself and knows no process: addresses are [`LinkAddr`]s, and a location is
 //! handed out as a [`location::Place`], an expression over registers and memory that the compiler turns into code.
 //! What the bytes say is foreign: every question can fail, none can panic or run for ever.
 
 #![forbid(unsafe_code)]
 
+mod calls;
 mod cfi;
-mod debug_files;
 mod dwarf;
 mod elf;
 mod module;
@@ -22,19 +22,20 @@ pub mod pattern;
 pub mod plt;
 pub mod scope;
 pub mod sdt;
+pub mod sources;
 pub mod types;
 pub mod unwind;
 
-pub use debug_files::{alt_file_candidates, debug_file_candidates};
-pub use dwarf::{DieRef, DwarfError};
-pub use elf::{AltLink, AttachError, DebugLink, ElfError, Kind, Symbol, Tls, inflate};
-pub use functions::{Function, Inline, Instances, Listed, Range};
+pub use calls::Call;
+pub use dwarf::{DieRef, DwarfError, SplitUnit};
+pub use elf::{AltLink, AttachError, DebugLink, ElfError, Kind, Symbol, Tls, inflate, unpack_symbols};
+pub use functions::{Function, Inline, InlinedCall, Instances, Listed, Range};
 pub use lines::{Line, MissingLine, Statement, Statements};
 pub use location::{BinaryOp, Expr, LocationError, Piece, Place, UnaryOp};
 pub use module::Module;
 pub use names::demangle;
 pub use pattern::{Glob, Lines, Pattern, PatternError};
-pub use plt::PltEntry;
+pub use plt::{PltEntry, Stub};
 pub use rstap_abi::address::{FileOffset, LinkAddr};
 pub use scope::{Variable, VariableKind};
 pub use sdt::Mark;

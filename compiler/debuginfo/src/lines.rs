@@ -80,6 +80,18 @@ pub(crate) struct Row {
 pub(crate) struct UnitLines(Vec<Row>);
 
 impl UnitLines {
+    /// The line table of a unit, read anew and kept by nobody else.
+    pub fn read(data: &DebugData<'_>, unit: u32) -> UnitLines {
+        read_lines(data, unit).unwrap_or_default()
+    }
+
+    /// Rows at addresses from `start` up to, not including, `end`.
+    pub fn between(&self, start: u64, end: u64) -> &[Row] {
+        let from = self.0.partition_point(|row| row.address < start);
+        let to = self.0.partition_point(|row| row.address < end).max(from);
+        &self.0[from..to]
+    }
+
     /// The row that `address` belongs to.
     fn row_of(&self, address: u64) -> Option<&Row> {
         let index = self.0.partition_point(|row| row.address <= address).checked_sub(1)?;
@@ -89,10 +101,7 @@ impl UnitLines {
 
 /// Rows of a unit at addresses from `start` up to, not including, `end`.
 pub(crate) fn rows_in<'m>(data: &'m DebugData<'_>, unit: u32, start: u64, end: u64) -> &'m [Row] {
-    let Some(lines) = unit_lines(data, unit) else { return &[] };
-    let from = lines.0.partition_point(|row| row.address < start);
-    let to = lines.0.partition_point(|row| row.address < end).max(from);
-    &lines.0[from..to]
+    unit_lines(data, unit).map(|lines| lines.between(start, end)).unwrap_or_default()
 }
 
 /// The source line of an address in a unit.
@@ -132,7 +141,7 @@ fn files<'m>(data: &'m DebugData<'_>, unit: u32) -> Option<&'m Files> {
 }
 
 fn read_files(data: &DebugData<'_>, index: u32) -> Option<Files> {
-    let (unit, dwarf) = (data.unit(index).ok()?, data.dwarf_of(data.slot(index).ok()?));
+    let (unit, dwarf) = (data.unit(index).ok()?, data.lines_of(data.slot(index).ok()?));
     let header = unit.line_program.as_ref()?.header();
     // Version 5 counts from 0, earlier ones from 1 (file 0 is the unit itself).
     let count = header.file_names().len() as u64 + u64::from(header.version() < 5);

@@ -1,21 +1,23 @@
 //! [`Module`]: one ELF file with its debug information, and the questions it answers.
 
+use std::collections::HashMap;
 use std::sync::OnceLock;
 
 use rstap_abi::address::{FileOffset, LinkAddr};
 
-use crate::cfi;
-use crate::dwarf::{DebugData, DieRef, DwarfError};
+use crate::calls::{self, Call};
+use crate::cfi::{self, Cfa};
+use crate::dwarf::{DebugData, DieRef, DwarfError, Parts, SplitUnit};
 use crate::elf::{
     AltLink, AttachError, DebugLink, Elf, ElfError, Kind, Symbol, Tls, crc32, read_symbols, symbol_containing,
 };
-use crate::functions::{self, Function, Functions, Listed, Range};
+use crate::functions::{self, Details, Function, Functions, InlinedCall, Instances, Listed, Range};
 use crate::labels::{self, Label};
 use crate::lines::{self, Line, Statements};
-use crate::location::{self, LocationError, Place};
+use crate::location::{self, BinaryOp, Expr, LocationError, Place};
 use crate::names::demangle;
 use crate::pattern::{Lines, Pattern};
-use crate::plt::{self, PltEntry};
+use crate::plt::{self, PltEntry, Stub};
 use crate::scope::{self, Variable};
 use crate::sdt::{self, Mark};
 use crate::types::{self, Member, NameIndex, Type, TypeId};
@@ -26,10 +28,13 @@ use crate::unwind::{self, Caller, FrameRegisters};
 pub struct Module<'d> {
     elf: Elf<'d>,
     debug_elf: Option<Elf<'d>>,
-    alt_elf: Option<Elf<'d>>,
+    /// What .gnu_debugdata has.
+    mini_elf: Option<Elf<'d>>,
+    parts: Parts<'d>,
     dwarf: DebugData<'d>,
     symbols: OnceLock<Vec<Symbol<'d>>>,
     names: OnceLock<NameIndex<'d>>,
+    stubs: OnceLock<HashMap<LinkAddr, LinkAddr>>,
 }
 
 impl<'d> Module<'d> {
@@ -37,21 +42,24 @@ impl<'d> Module<'d> {
     /// Compressed debug sections are left alone: pass the bytes through [`crate::inflate`] before.
     pub fn parse(bytes: &'d [u8]) -> Result<Self, ElfError> {
         let elf = Elf::parse(bytes)?;
-        let dwarf = DebugData::new(&elf, None);
+        let parts = Parts::default();
+        let dwarf = DebugData::new(&elf, &parts);
         Ok(Module {
             elf,
             debug_elf: None,
-            alt_elf: None,
+            mini_elf: None,
+            parts,
             dwarf,
             symbols: OnceLock::new(),
             names: OnceLock::new(),
+            stubs: OnceLock::new(),
         })
     }
 
     /// Adds the separate debug file of this module: its DWARF and its symbol table are used from now on. It must
     /// have this module's build-id or, where there is none, the checksum of [`Module::debug_link`].
     pub fn attach_debug(&mut self, bytes: &'d [u8]) -> Result<(), AttachError> {
-        let debug = Elf::parse(bytes)?;
+        let debug = Elf::parse_any(bytes)?;
         match (self.elf.build_id(), debug.build_id()) {
             (Some(expected), Some(found)) if expected != found => {
                 return Err(AttachError::BuildId { expected: hex(expected), found: hex(found) });
@@ -69,14 +77,45 @@ impl<'d> Module<'d> {
 
     /// Adds the supplementary file that [`Module::debug_alt_link`] names (dwz).
     pub fn attach_alt(&mut self, bytes: &'d [u8]) -> Result<(), AttachError> {
-        let alt = Elf::parse(bytes)?;
+        let alt = Elf::parse_any(bytes)?;
         let expected = self.debug_alt_link().ok_or(AttachError::Unrelated)?.build_id;
         let found = alt.build_id().unwrap_or_default();
         if expected != found {
             return Err(AttachError::BuildId { expected: hex(expected), found: hex(found) });
         }
-        self.alt_elf = Some(alt);
+        self.parts.alt = Some(alt);
         self.forget();
+        Ok(())
+    }
+
+    /// Adds the .dwo files of [`Module::split_units`]; those that are none are left out. An error if no unit is in any.
+    pub fn attach_split(&mut self, files: &[&'d [u8]]) -> Result<(), AttachError> {
+        self.parts.split = files.iter().filter_map(|bytes| Elf::parse_any(bytes).ok()).collect();
+        self.take_split(|parts| parts.split.clear())
+    }
+
+    /// Adds the .dwp package with the units of [`Module::split_units`].
+    pub fn attach_package(&mut self, bytes: &'d [u8]) -> Result<(), AttachError> {
+        self.parts.package = Some(Elf::parse_any(bytes)?);
+        self.take_split(|parts| parts.package = None)
+    }
+
+    /// Reads units from files that have been added, or gives the files up if none of the units is in them.
+    fn take_split(&mut self, give_up: impl FnOnce(&mut Parts<'d>)) -> Result<(), AttachError> {
+        let before = self.split_units().len();
+        self.forget();
+        if self.split_units().len() < before {
+            return Ok(());
+        }
+        give_up(&mut self.parts);
+        self.forget();
+        Err(AttachError::OtherUnits)
+    }
+
+    /// Adds what [`crate::unpack_symbols`] made of [`Module::packed_symbols`].
+    pub fn attach_symbols(&mut self, bytes: &'d [u8]) -> Result<(), AttachError> {
+        self.mini_elf = Some(Elf::parse_any(bytes)?);
+        self.symbols = OnceLock::new();
         Ok(())
     }
 
@@ -100,6 +139,27 @@ impl<'d> Module<'d> {
     /// Path and build-id of the supplementary file; looks in the attached debug file first.
     pub fn debug_alt_link(&self) -> Option<AltLink<'d>> {
         self.dwarf_elf().debug_alt_link()
+    }
+
+    /// Units of which the file has skeletons only, and whose entries are not in a file that was attached.
+    pub fn split_units(&self) -> Vec<SplitUnit<'d>> {
+        self.dwarf.skeletons()
+    }
+
+    /// .gnu_debugdata: symbols of a stripped file, compressed with xz.
+    pub fn packed_symbols(&self) -> Option<&'d [u8]> {
+        self.elf.section(".gnu_debugdata")
+    }
+
+    /// Whether there is a full symbol table, in the file or in the attached one.
+    pub fn has_symbol_table(&self) -> bool {
+        self.elf.section(".symtab").is_some()
+            || self.debug_elf.as_ref().is_some_and(|debug| debug.section(".symtab").is_some())
+    }
+
+    /// What was wrong with the units of the DWARF that have been read so far: one error for each, by their offset.
+    pub fn problems(&self) -> Vec<DwarfError> {
+        self.dwarf.problems()
     }
 
     /// The program interpreter (dynamic linker); `None` for static programs and libraries.
@@ -159,7 +219,8 @@ impl<'d> Module<'d> {
 
     /// Functions of .symtab and .dynsym, by rising address; versions are cut off, aliases are kept.
     pub fn symbols(&self) -> &[Symbol<'d>] {
-        self.symbols.get_or_init(|| read_symbols(&self.elf, self.debug_elf.as_ref()))
+        self.symbols
+            .get_or_init(|| read_symbols(&self.elf, &[self.debug_elf.as_ref(), self.mini_elf.as_ref()]))
     }
 
     /// The function symbol that `address` is in.
@@ -184,9 +245,28 @@ impl<'d> Module<'d> {
         sdt::read_marks(&self.elf, self.debug_elf.as_ref())
     }
 
-    /// The stubs of the procedure linkage table, by rising address.
+    /// The stubs of the procedure linkage table, by rising address, and calls of functions that need no stub.
     pub fn plt(&self) -> Vec<PltEntry<'d>> {
-        plt::read_plt(&self.elf)
+        plt::read_plt(&self.elf, self.symbols())
+    }
+
+    /// The calls that a function's code makes of functions of this module, by rising address. One through a stub of
+    /// the PLT is a call of what has the stub's name here.
+    pub fn calls(&self, function: &Function<'d>) -> Vec<Call> {
+        let stubs = self.stubs.get_or_init(|| self.own_stubs());
+        let mut calls = calls::calls_in(&self.elf, &function.ranges);
+        for call in &mut calls {
+            call.to = stubs.get(&call.to).copied().unwrap_or(call.to);
+        }
+        calls
+    }
+
+    /// Functions of this module that it calls through stubs, by the stub.
+    fn own_stubs(&self) -> HashMap<LinkAddr, LinkAddr> {
+        let exported = self.symbols().iter().filter(|symbol| symbol.exported);
+        let by_name: HashMap<&str, LinkAddr> = exported.map(|symbol| (symbol.name, symbol.address)).collect();
+        let stubs = self.plt().into_iter().filter(|entry| entry.stub == Stub::Entered);
+        stubs.filter_map(|entry| Some((entry.address, *by_name.get(entry.name)?))).collect()
     }
 
     // ---- Functions ----
@@ -200,7 +280,13 @@ impl<'d> Module<'d> {
     /// The functions that [`Module::functions`] has, without their places: each name and declaration once, in no
     /// order. Quicker, and nothing of the units is kept.
     pub fn list_functions(&self, pattern: &Pattern) -> Vec<Listed<'d>> {
-        self.functions_view().listing(pattern)
+        self.functions_view().listing(pattern, None)
+    }
+
+    /// The same with the variables that have a place at the start of all instances of the kinds that are wanted.
+    pub fn list_functions_with_variables(&self, pattern: &Pattern, wanted: Instances) -> Vec<Listed<'d>> {
+        let place = |variable: &Variable<'d>, pc| self.place(variable, pc);
+        self.functions_view().listing(pattern, Some(&Details { wanted, place: &place }))
     }
 
     /// The function whose code contains `address` (not an inlined one).
@@ -266,6 +352,12 @@ impl<'d> Module<'d> {
         units.find_map(|unit| lines::line_in_unit(&self.dwarf, unit, address))
     }
 
+    /// The calls at `address` that were inlined, the innermost first. The line of `address` is one of the first one's
+    /// function; where that was called is a line of the next one's.
+    pub fn inlined_calls(&self, address: LinkAddr) -> Vec<InlinedCall<'d>> {
+        self.functions_view().inlined_calls(address)
+    }
+
     // ---- Frames ----
 
     /// The caller of a frame of this module, by its call frame information; `None` if that says nothing about the
@@ -282,6 +374,19 @@ impl<'d> Module<'d> {
         unwind::caller(&self.elf, self.debug_elf.as_ref(), at, &unwind::Frame { registers, bias, read })
     }
 
+    /// The return address of the frame when `pc` is about to run; `None` if the call frame information does not give
+    /// it as a place near a register.
+    pub fn return_address(&self, pc: LinkAddr) -> Option<Expr> {
+        match cfi::cfa_at(&self.elf, self.debug_elf.as_ref(), pc)? {
+            Cfa::Register { register, offset } => {
+                let slot = Expr::Constant(offset.checked_sub(8)?);
+                let address = Expr::Binary(BinaryOp::Add, Box::new(Expr::Register(register)), Box::new(slot));
+                Some(Expr::Load { address: Box::new(address), size: 8 })
+            }
+            Cfa::Expression(..) => None,
+        }
+    }
+
     // ---- Variables ----
 
     /// Variables visible at `pc` in a function or inlined instance (`Function::die`, `Inline::die`): those of the
@@ -290,6 +395,12 @@ impl<'d> Module<'d> {
     /// has left out of the instance are there too, without a place.
     pub fn scope(&self, die: DieRef, pc: LinkAddr) -> Result<Vec<Variable<'d>>, DwarfError> {
         scope::variables_at(&self.functions_view(), die, pc.0)
+    }
+
+    /// [`Module::scope`] as lists show it: those of inner blocks first, in a block as the debug information has them, of
+    /// variables of one name only the innermost.
+    pub fn scope_in_order(&self, die: DieRef, pc: LinkAddr) -> Result<Vec<Variable<'d>>, DwarfError> {
+        self.scope(die, pc).map(scope::in_order_of_lists)
     }
 
     /// Variables of the whole compilation unit that `die` is in, static and external.
@@ -365,7 +476,7 @@ impl<'d> Module<'d> {
     /// Forgets what was read before a file was attached.
     fn forget(&mut self) {
         let debug = self.debug_elf.as_ref().filter(|debug| debug.section(".debug_info").is_some());
-        self.dwarf = DebugData::new(debug.unwrap_or(&self.elf), self.alt_elf.as_ref());
+        self.dwarf = DebugData::new(debug.unwrap_or(&self.elf), &self.parts);
         self.symbols = OnceLock::new();
         self.names = OnceLock::new();
     }

@@ -52,9 +52,18 @@ pub(crate) fn variables_at<'d>(
 ) -> Result<Vec<Variable<'d>>, DwarfError> {
     let function = functions.data.die(id)?;
     let frame = frame_of(functions, &function);
+    variables_in(&function, frame, pc)
+}
+
+/// The same of an instance whose frame is known.
+pub(crate) fn variables_in<'d>(
+    function: &Die<'_, 'd>,
+    frame: Option<DieRef>,
+    pc: u64,
+) -> Result<Vec<Variable<'d>>, DwarfError> {
     let mut blocks: Vec<Vec<Variable<'d>>> = vec![Vec::new()];
     let mut concrete = HashSet::new();
-    let mut walk = Walk::below(&function)?;
+    let mut walk = Walk::below(function)?;
     // Depth of the block that is being read; only one block at each depth contains the pc.
     while let Some(die) = walk.next_entry()? {
         let depth = usize::try_from(walk.depth()).unwrap_or(0);
@@ -72,10 +81,19 @@ pub(crate) fn variables_at<'d>(
             _ => walk.skip_children(),
         }
     }
-    let left_out = left_out(&function, &concrete, frame)?;
+    let left_out = left_out(function, &concrete, frame)?;
     blocks[0].extend(left_out);
     blocks.reverse();
     Ok(blocks.into_iter().flatten().collect())
+}
+
+/// As a list shows them: those of inner blocks first, in a block as the debug information has them. Of variables of one
+/// name the innermost counts.
+pub(crate) fn in_order_of_lists(mut variables: Vec<Variable<'_>>) -> Vec<Variable<'_>> {
+    let mut seen = HashSet::new();
+    variables.retain(|variable| seen.insert(variable.name));
+    variables.sort_by_key(|variable| u32::MAX - variable.depth);
+    variables
 }
 
 /// A block without addresses (all of it optimised away) contains nothing.

@@ -4,17 +4,10 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rstap_debuginfo::sources::{DebugFiles, Unfetched};
+
 /// The world as pass 2 sees it. `'d` is how long file contents stay valid: the whole run.
-pub trait Files<'d> {
-    /// The contents of a file.
-    fn read(&self, path: &Path) -> io::Result<&'d [u8]>;
-
-    /// Keeps bytes that were made of a file's contents (inflated sections) for as long as those.
-    fn keep(&self, bytes: Vec<u8>) -> &'d [u8];
-
-    /// The path with all symbolic links resolved; an error if there is no such file.
-    fn canonicalize(&self, path: &Path) -> io::Result<PathBuf>;
-
+pub trait Files<'d>: DebugFiles<'d> {
     /// Names in a directory.
     fn list(&self, directory: &Path) -> io::Result<Vec<String>>;
 
@@ -42,7 +35,7 @@ fn absent<T>() -> io::Result<T> {
     Err(io::Error::from(io::ErrorKind::NotFound))
 }
 
-impl<'d> Files<'d> for NoFiles {
+impl<'d> DebugFiles<'d> for NoFiles {
     fn read(&self, _: &Path) -> io::Result<&'d [u8]> {
         absent()
     }
@@ -55,6 +48,16 @@ impl<'d> Files<'d> for NoFiles {
         absent()
     }
 
+    fn debug_roots(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
+
+    fn fetch(&self, _: &str) -> Option<Result<PathBuf, Unfetched>> {
+        None
+    }
+}
+
+impl<'d> Files<'d> for NoFiles {
     fn list(&self, _: &Path) -> io::Result<Vec<String>> {
         absent()
     }

@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use rstap_debuginfo::{ElfError, alt_file_candidates, debug_file_candidates, inflate};
+use rstap_debuginfo::ElfError;
+use rstap_debuginfo::sources::{self, DebugSearch, Extent};
 use rstap_program::ModuleId;
 
 use crate::files::Files;
@@ -43,15 +44,6 @@ pub struct Binary<'d> {
 struct Full<'d> {
     module: rstap_debuginfo::Module<'d>,
     search: DebugSearch,
-}
-
-/// Where debug information was looked for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DebugSearch {
-    /// The separate debug file that is used.
-    pub found: Option<PathBuf>,
-    /// Files that were looked for, with what was wrong with those that exist.
-    pub tried: Vec<(PathBuf, Option<String>)>,
 }
 
 impl<'d> Modules<'d> {
@@ -108,6 +100,15 @@ impl<'d> Modules<'d> {
         id
     }
 
+    /// The files whose debug information has been asked for.
+    pub fn with_debug(&self) -> Vec<Rc<Binary<'d>>> {
+        let binaries = self.binaries.borrow();
+        let mut found: Vec<_> =
+            binaries.values().filter(|binary| binary.full.get().is_some()).map(Rc::clone).collect();
+        found.sort_by(|a, b| a.path.cmp(&b.path));
+        found
+    }
+
     /// The numbered files, by number.
     pub fn numbered(&self) -> Vec<rstap_program::Module> {
         self.numbered.borrow().clone()
@@ -147,87 +148,23 @@ impl<'d> Binary<'d> {
 
     fn full(&self) -> &Full<'d> {
         self.full.get_or_init(|| {
-            let files = &*self.files;
-            let mut search = DebugSearch::default();
-            let bytes = inflated(files, self.bytes);
-            let mut module = rstap_debuginfo::Module::parse(bytes).expect(
+            let loaded = sources::load(&*self.files, &self.path, self.bytes, Extent::Full);
+            let (module, search) = loaded.expect(
                 "the same bytes were parsed when the file was opened, only their sections are inflated",
             );
-            if !module.has_dwarf() {
-                attach_debug(files, &self.path, &mut module, &mut search);
-            }
-            if module.has_dwarf() {
-                attach_alt(files, &self.path, &mut module, &mut search);
-            }
             Full { module, search }
         })
     }
 }
 
-impl DebugSearch {
-    /// The places as lines of a note.
-    pub fn describe(&self) -> String {
-        let mut text = String::new();
-        for (path, problem) in &self.tried {
-            let problem = problem.as_deref().unwrap_or("not there");
-            let _ = write!(text, "\n  {} ({problem})", path.display());
-        }
-        text
+/// Places that were looked at, as lines of a note.
+pub fn describe_places(tried: &[(String, Option<String>)]) -> String {
+    let mut text = String::new();
+    for (place, problem) in tried {
+        let problem = problem.as_deref().unwrap_or("not there");
+        let _ = write!(text, "\n  {place} ({problem})");
     }
-}
-
-fn inflated<'d>(files: &(dyn Files<'d> + 'd), bytes: &'d [u8]) -> &'d [u8] {
-    match inflate(bytes) {
-        Ok(Some(inflated)) => files.keep(inflated),
-        Ok(None) | Err(_) => bytes,
-    }
-}
-
-/// Tries the places of a separate debug file in order.
-fn attach_debug<'d>(
-    files: &(dyn Files<'d> + 'd),
-    path: &Path,
-    module: &mut rstap_debuginfo::Module<'d>,
-    search: &mut DebugSearch,
-) {
-    for candidate in debug_file_candidates(path, module) {
-        let problem = match files.read(&candidate) {
-            Ok(bytes) => match module.attach_debug(inflated(files, bytes)) {
-                Ok(()) => {
-                    search.found = Some(candidate);
-                    return;
-                }
-                Err(error) => Some(error.to_string()),
-            },
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(error) => Some(error.to_string()),
-        };
-        search.tried.push((candidate, problem));
-    }
-}
-
-/// Tries the places of the file that dwz moved common parts to.
-fn attach_alt<'d>(
-    files: &(dyn Files<'d> + 'd),
-    path: &Path,
-    module: &mut rstap_debuginfo::Module<'d>,
-    search: &mut DebugSearch,
-) {
-    let Some(link) = module.debug_alt_link() else { return };
-    let holder = search.found.as_deref().unwrap_or(path);
-    let holder = files.canonicalize(holder).unwrap_or_else(|_| holder.to_owned());
-    let candidates = alt_file_candidates(&holder, &link);
-    for candidate in candidates {
-        let problem = match files.read(&candidate) {
-            Ok(bytes) => match module.attach_alt(inflated(files, bytes)) {
-                Ok(()) => return,
-                Err(error) => Some(error.to_string()),
-            },
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(error) => Some(error.to_string()),
-        };
-        search.tried.push((candidate, problem));
-    }
+    text
 }
 
 /// The program in the `#!` line (execve(2)).

@@ -22,3 +22,4 @@ mod tracers;
 
 pub use backend::ptrace::command_words;
 pub use session::{Backend, Options, Outcome, Session, SessionError, Target};
+pub use symbols::DebugPlaces;

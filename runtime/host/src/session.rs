@@ -40,7 +40,7 @@ use crate::process::filter::MissingModule;
 use crate::process::newcomers::Newcomers;
 use crate::process::{Modules, status};
 use crate::signals::Signals;
-use crate::symbols::Symbols;
+use crate::symbols::{DebugPlaces, Symbols};
 use crate::timers::{Due, Stop, Timers};
 use crate::tracers::Tracers;
 
@@ -78,6 +78,8 @@ pub struct Options {
     pub backend: Backend,
     /// Bytes of the output ring.
     pub ring_bytes: u64,
+    /// Where debug files are.
+    pub debug_places: DebugPlaces,
 }
 
 /// How targets are reached.
@@ -104,6 +106,7 @@ impl Default for Options {
             handle_signals: true,
             backend: Backend::default(),
             ring_bytes: 4 << 20,
+            debug_places: DebugPlaces::default(),
         }
     }
 }
@@ -263,7 +266,7 @@ impl Session {
             session,
             output: Output::new(&self.program, consumer, self.plan.ring_words),
             target: AtomicU32::new(0),
-            symbols: Symbols::default(),
+            symbols: Symbols::new(self.options.debug_places.clone()),
         };
         std::thread::scope(|scope| {
             let writer = scope.spawn(|| shared.output.run(sink, is_alive, || self.ender.end()));

@@ -1,4 +1,5 @@
-//! Compressed debug sections (SHF_COMPRESSED, System V gABI, "Section Compression").
+//! What is compressed in ELF files: debug sections (SHF_COMPRESSED, System V gABI, "Section Compression") and the
+//! symbols of .gnu_debugdata (GDB manual, "MiniDebugInfo").
 
 use std::io::Read;
 
@@ -12,10 +13,31 @@ const ELFCOMPRESS_ZSTD: u32 = 2;
 /// Deflate can not do better than about 1032:1; a section that claims more is lying about its size.
 const MAX_RATIO: u64 = 1100;
 
+/// More than any symbol table needs; what unpacks to more is not taken.
+const MAX_SYMBOLS_BYTES: u64 = 256 << 20;
+/// What the decoder may use itself: the strongest setting of xz needs 65 MB.
+const MAX_DECODER_BYTES: u64 = 128 << 20;
+
+/// The ELF file in .gnu_debugdata, which has nothing but symbols of functions.
+pub fn unpack_symbols(packed: &[u8]) -> Result<Vec<u8>, ElfError> {
+    let bad = |error: &dyn std::fmt::Display| ElfError::Malformed(format!(".gnu_debugdata: {error}"));
+    let decoder = liblzma::stream::Stream::new_stream_decoder(MAX_DECODER_BYTES, 0);
+    let decoder = decoder.map_err(|error| bad(&error))?;
+    let mut content = Vec::new();
+    let read = liblzma::read::XzDecoder::new_stream(packed, decoder)
+        .take(MAX_SYMBOLS_BYTES + 1)
+        .read_to_end(&mut content);
+    read.map_err(|error| bad(&error))?;
+    if content.len() as u64 > MAX_SYMBOLS_BYTES {
+        return Err(bad(&"larger than any symbol table"));
+    }
+    Ok(content)
+}
+
 /// A copy of the file with its compressed sections inflated; `None` if it has none. The inflated contents follow the
 /// original bytes and the section headers point to them.
 pub fn inflate(bytes: &[u8]) -> Result<Option<Vec<u8>>, ElfError> {
-    let elf = Elf::parse(bytes)?;
+    let elf = Elf::parse_any(bytes)?;
     let flag = u64::from(SHF_COMPRESSED);
     let compressed: Vec<usize> =
         (0..elf.sections.len()).filter(|&i| elf.sections[i].sh_flags & flag != 0).collect();

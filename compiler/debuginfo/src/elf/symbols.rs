@@ -25,12 +25,12 @@ pub struct Symbol<'d> {
     pub ifunc: bool,
 }
 
-/// The functions of `elf`'s .dynsym and of the .symtab of `elf` or its debug file, by rising address, each name once
-/// at each address.
-pub(crate) fn read_symbols<'d>(elf: &Elf<'d>, debug: Option<&Elf<'d>>) -> Vec<Symbol<'d>> {
+/// The functions of `elf`'s .dynsym and of the first .symtab that `others` or the file itself have, by rising address,
+/// each name once at each address.
+pub(crate) fn read_symbols<'d>(elf: &Elf<'d>, others: &[Option<&Elf<'d>>]) -> Vec<Symbol<'d>> {
     let mut symbols = read_table(elf, SHT_DYNSYM);
-    let from_debug = debug.map(|d| read_table(d, SHT_SYMTAB)).unwrap_or_default();
-    let full = if from_debug.is_empty() { read_table(elf, SHT_SYMTAB) } else { from_debug };
+    let tables = others.iter().copied().flatten().chain([elf]).map(|file| read_table(file, SHT_SYMTAB));
+    let full = tables.into_iter().find(|table| !table.is_empty()).unwrap_or_default();
     let known: HashSet<(&str, u64)> = symbols.iter().map(|s| (s.name, s.address.0)).collect();
     symbols.extend(full.into_iter().filter(|s| !known.contains(&(s.name, s.address.0))));
     symbols.retain(|s| elf.is_executable(s.address));

@@ -7,7 +7,7 @@ use rstap_abi::address::LinkAddr;
 use super::{Function, Range};
 use crate::DwarfError;
 use crate::dwarf::{DebugData, Die};
-use crate::lines;
+use crate::lines::{self, Row};
 
 /// The address after the prologue if one has to be skipped, else the entry.
 pub(crate) fn probe_address(data: &DebugData<'_>, function: &Function<'_>) -> Option<LinkAddr> {
@@ -15,9 +15,19 @@ pub(crate) fn probe_address(data: &DebugData<'_>, function: &Function<'_>) -> Op
     let after = || {
         let die = data.die(function.die?).ok()?;
         let body = function.ranges.iter().find(|r| r.contains(entry))?;
-        needs_skip(&die).ok()?.then(|| end_of_prologue(data, &die, entry, *body)).flatten()
+        after_prologue(&die, *body, || lines::rows_in(data, die.id.unit, entry.0, body.end.0))
     };
     Some(after().unwrap_or(entry))
+}
+
+/// The address after the prologue of the function at the start of `body`, if it has to be skipped; `rows` are those of
+/// the line table in the body.
+pub(super) fn after_prologue<'r>(
+    die: &Die<'_, '_>,
+    body: Range,
+    rows: impl FnOnce() -> &'r [Row],
+) -> Option<LinkAddr> {
+    needs_skip(die).ok()?.then(|| end_of_prologue(rows(), body.start)).flatten()
 }
 
 /// Whether parameters are not yet in place at the entry. gcc tells its options, and without -O has a frame for
@@ -51,13 +61,7 @@ fn is_optimised(producer: &str) -> bool {
 
 /// The row that is marked as the end of the prologue, else the second address of the line table: compilers without
 /// the mark begin a new row there, even for the same line.
-fn end_of_prologue(
-    data: &DebugData<'_>,
-    die: &Die<'_, '_>,
-    entry: LinkAddr,
-    body: Range,
-) -> Option<LinkAddr> {
-    let rows = lines::rows_in(data, die.id.unit, entry.0, body.end.0);
+fn end_of_prologue(rows: &[Row], entry: LinkAddr) -> Option<LinkAddr> {
     let marked = rows.iter().find(|row| row.prologue_end);
     let second = || rows.iter().find(|row| row.address > entry.0 && row.is_stmt && row.line != 0);
     marked.or_else(second).map(|row| LinkAddr(row.address))

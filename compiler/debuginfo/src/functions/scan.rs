@@ -146,7 +146,9 @@ pub(crate) fn scan_unit_into<'d>(data: &DebugData<'d>, index: u32, found: &mut U
     if let (Ok(unit), Ok(slot)) = (data.unit(index), data.slot(index)) {
         let scanner = Scanner { data, index, dwarf: data.dwarf_of(slot), unit, open: Vec::new() };
         // An error ends the scan of this unit only; the rest of the module can still be used.
-        let _ = scanner.run(found);
+        if let Err(error) = scanner.run(found) {
+            data.note_problem(data.broken(index, error));
+        }
     }
 }
 

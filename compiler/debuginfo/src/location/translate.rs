@@ -525,7 +525,7 @@ mod tests {
         header[..7].copy_from_slice(&[0x7f, b'E', b'L', b'F', 2, 1, 1]);
         (header[16], header[18]) = (2, 62);
         let elf = Elf::parse(&header).expect("a header is enough");
-        let data = DebugData::new(&elf, None);
+        let data = DebugData::new(&elf, &crate::dwarf::Parts::default());
         let around = Surroundings {
             data: &data,
             unit: 0,

@@ -41,6 +41,46 @@ impl Scratch {
         output
     }
 
+    /// Compiled with -gsplit-dwarf, so that `basic.dwo` is beside the program: the compiler runs there.
+    pub fn compile_split(&self, compiler: &str, source: &str, options: &[&str]) -> PathBuf {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sources").join(source);
+        let stem = source.file_stem().expect("it has a name").to_string_lossy().into_owned();
+        let object = self.path(&format!("{stem}.o"));
+        let step = |arguments: &[&std::ffi::OsStr]| {
+            let mut command = Command::new(compiler);
+            command.current_dir(&self.0).args(options).args(arguments);
+            run(command);
+        };
+        step(&["-c".as_ref(), source.as_ref(), "-o".as_ref(), format!("{stem}.o").as_ref()]);
+        step(&[object.as_ref(), "-o".as_ref(), stem.as_ref()]);
+        self.path(&stem)
+    }
+
+    /// The debug file `basic.debug` and the stripped program `bare` with a link to it.
+    pub fn strip(&self, full: &Path) -> (PathBuf, PathBuf) {
+        let (debug, bare) = (self.path("basic.debug"), self.path("bare"));
+        self.tool("objcopy", &["--only-keep-debug".as_ref(), full.as_ref(), debug.as_ref()]);
+        let link = format!("--add-gnu-debuglink={}", debug.display());
+        self.tool("objcopy", &["--strip-all".as_ref(), link.as_ref(), full.as_ref(), bare.as_ref()]);
+        (debug, bare)
+    }
+
+    /// Where in the file the contents of a section are.
+    pub fn section(&self, file: &Path, name: &str) -> usize {
+        let output = Command::new("readelf").arg("-SW").arg(file).output().expect("readelf runs");
+        let text = String::from_utf8(output.stdout).expect("it prints names");
+        let line = text.lines().find(|line| line.contains(&format!(" {name} "))).expect("it has the section");
+        let words: Vec<&str> =
+            line.split(name).nth(1).expect("the name is there").split_whitespace().collect();
+        usize::from_str_radix(words[2], 16).expect("type, address, offset")
+    }
+
+    /// Runs a tool; whether it is there and did what it should.
+    pub fn try_tool(&self, name: &str, arguments: &[&std::ffi::OsStr]) -> bool {
+        let output = Command::new(name).current_dir(&self.0).args(arguments).output();
+        output.is_ok_and(|output| output.status.success())
+    }
+
     /// Runs a tool of binutils.
     pub fn tool(&self, name: &str, arguments: &[&std::ffi::OsStr]) {
         let mut command = Command::new(name);

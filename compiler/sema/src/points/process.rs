@@ -1,6 +1,6 @@
 //! The families `process…`, `user.process…` and `user("NAME").process…` (stap(1), PROBE POINTS, USER-SPACE). This
-//! module finds out which processes and which file a point is about; `code`, `mark`, `plt` and `label` find the places
-//! in the file.
+//! module finds out which processes and which file a point is about; `code`, `mark`, `plt` and `label` find
+//! the places in the file.
 
 mod code;
 mod debian;
@@ -98,6 +98,12 @@ impl<'d> ProcessPoints<'d> {
     /// The ELF files that derived points are in, indexed by `ModuleId`.
     pub fn modules(&self) -> Vec<Module> {
         self.modules.numbered()
+    }
+
+    /// Warnings about files whose debug information was had in part only.
+    pub fn incomplete(&self) -> Vec<Diagnostic> {
+        let binaries = self.modules.with_debug();
+        binaries.iter().flat_map(|binary| missing_debug::incomplete(binary)).collect()
     }
 
     /// What `@var("x", "module")` and `@cast(p, "type", "module")` mean where there is no program of its own:

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rstap_debuginfo::sources::{DEBUG_ROOT, DebugFiles, Unfetched};
 use rstap_sema::files::Files;
 
 /// The file system; relative paths are in `/src`.
@@ -134,7 +135,7 @@ pub fn hide_addresses(text: &str) -> String {
     out
 }
 
-impl Files<'static> for World {
+impl DebugFiles<'static> for World {
     fn read(&self, path: &Path) -> io::Result<&'static [u8]> {
         std::fs::read(self.real(path)).map(|bytes| self.keep(bytes))
     }
@@ -149,6 +150,16 @@ impl Files<'static> for World {
         Ok(Path::new("/").join(real.strip_prefix(root).map_err(io::Error::other)?))
     }
 
+    fn debug_roots(&self) -> Vec<PathBuf> {
+        vec![DEBUG_ROOT.into()]
+    }
+
+    fn fetch(&self, _: &str) -> Option<Result<PathBuf, Unfetched>> {
+        None
+    }
+}
+
+impl Files<'static> for World {
     fn list(&self, directory: &Path) -> io::Result<Vec<String>> {
         let entries = std::fs::read_dir(self.real(directory))?;
         entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()

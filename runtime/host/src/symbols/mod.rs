@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rstap_debuginfo::{FileOffset, LinkAddr};
 
-pub use self::module::ModuleFile;
+pub use self::module::{DebugPlaces, ModuleFile};
 pub use self::stack::Stack;
 pub use self::wording::put;
 use crate::backend::TargetMemory;
@@ -26,6 +26,7 @@ const MAX_VDSO: u64 = 64 * 1024;
 /// Mappings and modules of a session.
 #[derive(Default)]
 pub struct Symbols {
+    places: Arc<DebugPlaces>,
     known: Mutex<Known>,
 }
 
@@ -77,6 +78,11 @@ pub struct Code {
 }
 
 impl Symbols {
+    /// Nothing yet; debug files are looked for in these places.
+    pub fn new(places: DebugPlaces) -> Symbols {
+        Symbols { places: Arc::new(places), known: Mutex::default() }
+    }
+
     /// Remembers what a process has mapped.
     pub fn remember(&self, pid: i32, mappings: &[Mapping]) {
         self.lock().replace(Process::new(pid, Vec::new(), mappings.to_vec()));
@@ -111,7 +117,7 @@ impl Symbols {
                 let module = if mapping.path == "[vdso]" {
                     vdso(&mut known.vdso, mapping, memory)
                 } else {
-                    open(&mut known.modules, process.pid, mapping)
+                    open(&mut known.modules, process.pid, mapping, &self.places)
                 };
                 process.mappings[index].module = Some(module.clone());
                 module
@@ -174,6 +180,7 @@ pub(crate) fn open(
     modules: &mut HashMap<FileId, Option<Arc<ModuleFile>>>,
     pid: i32,
     mapping: &Mapping,
+    debug_places: &Arc<DebugPlaces>,
 ) -> Option<Arc<ModuleFile>> {
     if !mapping.is_file() {
         return None;
@@ -185,7 +192,10 @@ pub(crate) fn open(
         PathBuf::from(&mapping.path),
     ];
     let (place, id) = places.iter().find_map(|place| Some((place, FileId::of_path(place).ok()?)))?;
-    let load = || ModuleFile::open(place, mapping.path.as_ref()).map(Arc::new);
+    // The debug files are those of the place where the path leads to this file.
+    let own = FileId::of_path(mapping.path.as_ref()).is_ok_and(|own| own == id);
+    let path = if own { &places[2] } else { &places[1] };
+    let load = || ModuleFile::open(place, path, debug_places).map(Arc::new);
     modules.entry(id).or_insert_with(load).clone()
 }
 

@@ -1,37 +1,56 @@
 //! An ELF file that some process has mapped, read as far as was asked for: headers, then symbols, then lines.
 
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use memmap2::Mmap;
-use rstap_debuginfo::{Module, alt_file_candidates, debug_file_candidates, inflate};
+use rstap_debuginfo::Module;
+use rstap_debuginfo::sources::{self, DebugFiles, Extent, Unfetched};
+
+/// Where debug files are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DebugPlaces {
+    /// Directories like /usr/lib/debug, in the order to look in.
+    pub roots: Vec<PathBuf>,
+    /// The cache of debuginfod's clients. It is looked in only: servers are not waited for while a target is.
+    pub cache: Option<PathBuf>,
+}
+
+impl Default for DebugPlaces {
+    fn default() -> DebugPlaces {
+        DebugPlaces { roots: vec![sources::DEBUG_ROOT.into()], cache: None }
+    }
+}
 
 /// A module. What it is read from stays in memory until rstap ends, which is when the session does: end probes ask
 /// for symbols too.
 pub struct ModuleFile {
     path: PathBuf,
     bytes: &'static [u8],
+    places: Arc<DebugPlaces>,
     headers: Module<'static>,
     symbols: OnceLock<Module<'static>>,
     lines: OnceLock<Module<'static>>,
 }
 
 impl ModuleFile {
-    /// Reads the file at `place`, which its process knows as `path`. `None` if it is no ELF file.
-    pub fn open(place: &Path, path: &Path) -> Option<ModuleFile> {
-        ModuleFile::new(map(place)?, path)
+    /// Reads the file at `place`, which is found at `path` as long as it has that name. `None` if it is no ELF file.
+    pub fn open(place: &Path, path: &Path, places: &Arc<DebugPlaces>) -> Option<ModuleFile> {
+        ModuleFile::new(map(place).ok()?, path, places)
     }
 
     /// A module that is in no file.
     pub fn of_bytes(bytes: Vec<u8>, path: &Path) -> Option<ModuleFile> {
-        ModuleFile::new(Vec::leak(bytes), path)
+        ModuleFile::new(Vec::leak(bytes), path, &Arc::default())
     }
 
-    fn new(bytes: &'static [u8], path: &Path) -> Option<ModuleFile> {
+    fn new(bytes: &'static [u8], path: &Path, places: &Arc<DebugPlaces>) -> Option<ModuleFile> {
         let headers = Module::parse(bytes).ok()?;
         let (symbols, lines) = (OnceLock::new(), OnceLock::new());
-        Some(ModuleFile { path: path.to_owned(), bytes, headers, symbols, lines })
+        let (path, places) = (path.to_owned(), Arc::clone(places));
+        Some(ModuleFile { path, bytes, places, headers, symbols, lines })
     }
 
     /// For questions about the file itself.
@@ -41,50 +60,53 @@ impl ModuleFile {
 
     /// For symbols and frames: with the separate debug file, nothing of which is decompressed.
     pub fn symbols(&self) -> &Module<'static> {
-        self.symbols.get_or_init(|| self.read(|bytes| bytes))
+        self.symbols.get_or_init(|| self.read(Extent::Symbols))
     }
 
     /// For lines: with all debug information.
     pub fn lines(&self) -> &Module<'static> {
-        self.lines.get_or_init(|| self.read(inflated))
+        self.lines.get_or_init(|| self.read(Extent::Full))
     }
 
-    fn read(&self, prepare: fn(&'static [u8]) -> &'static [u8]) -> Module<'static> {
-        let prepared = Module::parse(prepare(self.bytes));
-        let mut module = prepared.expect("the same bytes were parsed before, only sections are inflated");
-        let mut holder = self.path.clone();
-        if !module.has_dwarf() {
-            let mut candidates = debug_file_candidates(&self.path, &module).into_iter();
-            let attached = candidates.find(|candidate| {
-                map(candidate).is_some_and(|bytes| module.attach_debug(prepare(bytes)).is_ok())
-            });
-            holder = attached.unwrap_or(holder);
-        }
-        if let Some(link) = module.debug_alt_link() {
-            let holder = holder.canonicalize().unwrap_or(holder);
-            alt_file_candidates(&holder, &link)
-                .iter()
-                .any(|path| map(path).is_some_and(|bytes| module.attach_alt(prepare(bytes)).is_ok()));
-        }
-        module
+    fn read(&self, extent: Extent) -> Module<'static> {
+        let loaded = sources::load(&*self.places, &self.path, self.bytes, extent);
+        loaded.expect("the same bytes were parsed before, only sections are inflated").0
     }
 }
 
-fn inflated(bytes: &'static [u8]) -> &'static [u8] {
-    match inflate(bytes) {
-        Ok(Some(inflated)) => Vec::leak(inflated),
-        Ok(None) | Err(_) => bytes,
+impl DebugFiles<'static> for DebugPlaces {
+    fn read(&self, path: &Path) -> io::Result<&'static [u8]> {
+        map(path)
+    }
+
+    fn keep(&self, bytes: Vec<u8>) -> &'static [u8] {
+        Vec::leak(bytes)
+    }
+
+    fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
+        path.canonicalize()
+    }
+
+    fn debug_roots(&self) -> Vec<PathBuf> {
+        self.roots.clone()
+    }
+
+    fn fetch(&self, build_id: &str) -> Option<Result<PathBuf, Unfetched>> {
+        let cached = self.cache.as_ref()?.join(build_id).join("debuginfo");
+        // An empty one says that the servers had none.
+        let there = cached.metadata().is_ok_and(|metadata| metadata.len() > 0);
+        there.then_some(Ok(cached))
     }
 }
 
-fn map(path: &Path) -> Option<&'static [u8]> {
-    let file = File::open(path).ok()?;
-    if !file.metadata().ok()?.is_file() {
-        return None;
+fn map(path: &Path) -> io::Result<&'static [u8]> {
+    let file = File::open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
     }
     // SAFETY: the mapping is private and read-only. The bytes are foreign and treated as such: no reader assumes that
     // they are valid ELF or that two reads agree. A file that shrinks while it is read ends rstap by SIGBUS; files
     // that run cannot be written, and package managers replace debug files by new ones.
-    let map = unsafe { Mmap::map(&file) }.ok()?;
-    Some(Box::leak(Box::new(map)))
+    let map = unsafe { Mmap::map(&file) }?;
+    Ok(Box::leak(Box::new(map)))
 }

@@ -19,7 +19,7 @@ pub struct Functions {
 impl Functions {
     /// Addresses of the function that an address in this mapping belongs to.
     pub fn at(&mut self, pid: i32, mapping: &Mapping, address: u64) -> Option<Range<u64>> {
-        let module = symbols::open(&mut self.modules, pid, mapping)?;
+        let module = symbols::open(&mut self.modules, pid, mapping, &Arc::default())?;
         let offset = address.checked_sub(mapping.start)?.checked_add(mapping.offset)?;
         let link = module.headers().link_addr(FileOffset(offset))?;
         let extent = module.headers().extent_at(link)?;
