@@ -80,6 +80,7 @@ fn stages<'d>(
     let mut symbols = Symbols::new(sources, tapset, &options.config, scripts);
     let (mut tree, mut leaves) = resolve(&mut symbols, &process, options);
     diagnostics.append(&mut symbols.diagnostics);
+    diagnostics.extend(process.incomplete());
     drop(symbols);
     stop_on_errors(diagnostics)?;
 
@@ -313,7 +314,9 @@ impl<'d> Output<'d> {
     ) {
         let mut failed: Vec<Vec<Diagnostic>> = Vec::new();
         for (body, point) in &leaf.points {
-            if let (false, Some(&handler)) = (tree.bodies[*body].per_point, self.shared.get(body)) {
+            let guarded = point.scope.as_ref().is_some_and(|scope| scope.guard(SiteId(0)).is_some());
+            let per_point = guarded || tree.bodies[*body].per_point;
+            if let (false, Some(&handler)) = (per_point, self.shared.get(body)) {
                 self.probe(point, handler);
                 continue;
             }
@@ -351,7 +354,9 @@ impl<'d> Output<'d> {
         diagnostics.extend(lowered.warnings);
         let (name, locals) = (lowered.handler.name.clone(), lowered.handler.locals.clone());
         let handler = self.handler(lowered.handler);
-        self.shared.entry(body).or_insert(handler);
+        if point.scope.as_ref().is_none_or(|scope| scope.guard(SiteId(0)).is_none()) {
+            self.shared.entry(body).or_insert(handler);
+        }
         let index = self.probes.len();
         self.probe(point, handler);
         if lowered.saves.is_empty() {

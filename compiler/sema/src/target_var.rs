@@ -2,7 +2,9 @@
 //! derived probe knows of its place; lowering asks it and never sees DWARF.
 
 mod build;
+mod called;
 mod global;
+mod listed;
 mod location;
 mod mark;
 mod messages;
@@ -12,8 +14,11 @@ mod scope;
 mod system_call;
 mod value;
 
+pub use called::CalledScope;
 pub use global::GlobalScope;
+pub use listed::ListedScope;
 pub use mark::MarkScope;
+pub use psabi::ARGUMENTS as INTEGER_ARGUMENTS;
 pub use scope::{CodeScope, Frame};
 pub use system_call::SystemCallScope;
 
@@ -94,6 +99,12 @@ pub trait Scope {
     /// Whether [`Scope::resolve`] would find its address, for `@defined(&…)`.
     fn has_address(&self, target: &ast::Target) -> bool {
         self.resolve(Request::of_any(target, Use::Address)).is_ok()
+    }
+
+    /// What must be true at a hit for the handler to run, if that is not always so.
+    fn guard(&self, site: ir::SiteId) -> Option<ir::Expr> {
+        let _ = site;
+        None
     }
 
     /// The variables it knows, as `-L` shows them: name without `$`, type as in C.

@@ -207,8 +207,14 @@ impl<'a, 'd> Lowerer<'a, 'd> {
         self.unit = Unit::new(&source.code, &source.locals, &self.types.bodies[body], 0);
         self.unit.is_return = is_return;
         self.unit.scope = scope;
-        let code = self.statements(&source.code);
+        let mut code = self.statements(&source.code);
         let unit = std::mem::take(&mut self.unit);
+        if let Some(scope) = &unit.scope {
+            let site = self.site(source.span);
+            if let Some(guard) = scope.guard(site) {
+                code = vec![ir::Stmt::If(guard, code, Vec::new())];
+            }
+        }
         if !unit.errors.is_empty() {
             return Err(unit.errors);
         }

@@ -1,7 +1,8 @@
 //! The families `process…`, `user.process…` and `user("NAME").process…` (stap(1), PROBE POINTS, USER-SPACE). This
-//! module finds out which processes and which file a point is about; `code`, `mark`, `plt` and `label` find
+//! module finds out which processes and which file a point is about; `code`, `mark`, `plt`, `label` and `callee` find
 //! the places in the file.
 
+mod callee;
 mod code;
 mod debian;
 mod label;
@@ -271,6 +272,7 @@ impl<'d> ProcessPoints<'d> {
             Place::Mark(provider, name) => search.marks(provider.as_deref(), name),
             Place::Plt(name, kind) => search.plt(name, *kind),
             Place::Label(which, label) => search.labels(which, label),
+            Place::Callee(which, callee, depth) => search.callees(which, callee, *depth),
             Place::Event(..) => Ok(Vec::new()),
         }
     }

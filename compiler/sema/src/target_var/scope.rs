@@ -120,11 +120,7 @@ impl<'d> CodeScope<'d> {
         self.variables.get_or_init(|| {
             let Some(die) = self.frame.die() else { return Vec::new() };
             // In a return probe at -O0 the blocks of the body are not entered yet, those of the function are.
-            let mut all = self.binary.module().scope(die, self.visible_at()).unwrap_or_default();
-            let mut seen = std::collections::HashSet::new();
-            all.retain(|variable| seen.insert(variable.name));
-            all.sort_by_key(|variable| u32::MAX - variable.depth);
-            all
+            self.binary.module().scope_in_order(die, self.visible_at()).unwrap_or_default()
         })
     }
 
@@ -178,6 +174,16 @@ impl<'d> CodeScope<'d> {
             Ok(place) => self.surroundings(Some(bias_at(module, self.pc(), site)), site).spot(&place),
             Err(error) => Spot::Gone(error.to_string()),
         }
+    }
+
+    /// A place of the debug information as IR, where the probe is.
+    pub fn spot_of(&self, place: &Place, site: SiteId) -> Spot {
+        self.surroundings(Some(self.bias(site)), site).spot(place)
+    }
+
+    /// The difference between run-time and file addresses, where the instruction at [`CodeScope::pc`] is about to run.
+    pub fn bias(&self, site: SiteId) -> Expr {
+        bias_at(self.binary.module(), self.pc(), site)
     }
 
     fn surroundings(&self, bias: Option<Expr>, site: SiteId) -> Surroundings<'_, 'd> {

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use rstap_abi::address::{FileOffset, LinkAddr, TargetAddr};
 use rstap_abi::context::flags;
-use rstap_debuginfo::{Function, Lines, Listed, Pattern, Statements};
+use rstap_debuginfo::{Function, Instances, Lines, Listed, Pattern, Statements};
 use rstap_program::{CodeKind, Point, ProcessFilter};
 use rstap_syntax::diagnostic::Diagnostic;
 use rstap_syntax::source::Span;
@@ -14,7 +14,7 @@ use super::no_match;
 use super::spec::{FunctionKind, StatementKind, Which};
 use crate::modules::{Binary, Modules};
 use crate::points::{DerivedPoint, Resolved};
-use crate::target_var::{CodeScope, Frame, Scope};
+use crate::target_var::{CodeScope, Frame, ListedScope, Scope};
 
 /// Where functions and statements are looked for, and how the points are named.
 pub struct Search<'s, 'd> {
@@ -68,7 +68,9 @@ impl<'d> Search<'_, 'd> {
                     let warning = "for probing a particular line, use a .statement() probe, not .function()";
                     warnings.push(Diagnostic::warning(warning).at(self.span, "the line is ignored"));
                 }
-                if self.purpose == Purpose::List {
+                // What a function returns is known where all of it is read.
+                let returns = matches!(kind, FunctionKind::Return(_));
+                if self.purpose == Purpose::List || self.purpose == Purpose::ListVariables && !returns {
                     let listed = self.listed(&pattern, kind);
                     // Why there are none is found out below.
                     if !listed.is_empty() {
@@ -92,7 +94,12 @@ impl<'d> Search<'_, 'd> {
     /// Functions as `-l` shows them: the place of a point is any, only its text counts.
     fn listed(&self, pattern: &Pattern, kind: FunctionKind) -> Vec<DerivedPoint<'d>> {
         let module = self.modules.number(&self.binary);
-        let functions = self.binary.module().list_functions(pattern).into_iter();
+        let binary = self.binary.module();
+        let functions = match self.purpose {
+            Purpose::ListVariables => binary.list_functions_with_variables(pattern, wanted(kind)),
+            Purpose::List | Purpose::Run => binary.list_functions(pattern),
+        };
+        let functions = functions.into_iter();
         let functions = functions.filter(|function| match kind {
             FunctionKind::Any => true,
             FunctionKind::Call | FunctionKind::Return(_) => function.has.code,
@@ -112,7 +119,8 @@ impl<'d> Search<'_, 'd> {
                 pn: [&self.pn, &*function_text(&place, kind)].concat(),
                 function: String::new(),
                 flags: 0,
-                scope: None,
+                scope: (!function.variables.is_empty())
+                    .then(|| Rc::new(ListedScope::new(function.variables)) as Rc<dyn Scope + 'd>),
             }
         };
         functions.map(point).collect()
@@ -340,8 +348,19 @@ pub fn absolute<'d>(filter: ProcessFilter, prefix: &str, suffix: &str, address: 
     }
 }
 
-fn inside(function: &Function<'_>, at: LinkAddr) -> Frame {
+pub(super) fn inside(function: &Function<'_>, at: LinkAddr) -> Frame {
     Frame::Inside { die: function.die, entry: function.entry, at }
+}
+
+/// The instances that a point stands for.
+fn wanted(kind: FunctionKind) -> Instances {
+    let (code, external, inlined) = match kind {
+        FunctionKind::Any => (true, true, true),
+        FunctionKind::Call | FunctionKind::Return(_) => (true, true, false),
+        FunctionKind::Exported => (false, true, false),
+        FunctionKind::Inline => (false, false, true),
+    };
+    Instances { code, external, inlined }
 }
 
 fn function_text(place: &str, kind: FunctionKind) -> String {
@@ -358,7 +377,7 @@ fn function_text(place: &str, kind: FunctionKind) -> String {
     [".function(\"", place, "\")", suffix].concat()
 }
 
-fn function_place(function: &Function<'_>) -> String {
+pub(super) fn function_place(function: &Function<'_>) -> String {
     place_text(&function.name, function.decl_file.as_deref(), function.decl_line)
 }
 

@@ -1,10 +1,11 @@
 //! `.plt("GLOB")` and its `.return`: calls of functions of other files, at the stub that they go through (stap(1),
-//! PLT PROBES).
+//! PLT PROBES), or at the call instructions themselves where the compiler was told to do without stubs.
 
 use std::rc::Rc;
 
 use rstap_abi::context::flags;
-use rstap_debuginfo::{Glob, PltEntry, TypeId};
+use rstap_debuginfo::sdt::{Argument, Number, Operand};
+use rstap_debuginfo::{Glob, PltEntry, Stub, TypeId};
 use rstap_program::{CodeKind, Point};
 use rstap_syntax::diagnostic::Diagnostic;
 
@@ -12,7 +13,7 @@ use super::code::Search;
 use super::spec::PltKind;
 use crate::near;
 use crate::points::{DerivedPoint, Resolved};
-use crate::target_var::{Frame, MarkScope};
+use crate::target_var::{Frame, INTEGER_ARGUMENTS, MarkScope};
 
 impl<'d> Search<'_, 'd> {
     /// The points of stubs whose function matches.
@@ -21,6 +22,11 @@ impl<'d> Search<'_, 'd> {
         let glob = Glob::new(name);
         let matching = entries.iter().filter(|entry| glob.matches(entry.name));
         let points: Vec<_> = matching.filter_map(|entry| self.plt_entry(entry, kind)).collect();
+        if points.is_empty() && entries.iter().any(|entry| glob.matches(entry.name)) {
+            let message = "cannot probe .return here: the code calls the function without a stub (-fno-plt)";
+            let note = "probe the function in its library: .library(\"NAME\").function(…).return";
+            return Err(Box::new(Diagnostic::error(message).at(self.span, "").note(note)));
+        }
         if points.is_empty() {
             return Err(self.no_plt_entry(&entries, name));
         }
@@ -28,10 +34,15 @@ impl<'d> Search<'_, 'd> {
     }
 
     fn plt_entry(&self, entry: &PltEntry<'d>, kind: PltKind) -> Option<DerivedPoint<'d>> {
-        let PltEntry { name, address } = *entry;
+        let PltEntry { name, address, stub } = *entry;
         let at = self.binary.module().file_offset(address)?;
         // The stub leaves registers and stack as the caller has set them, so it is the function's entry.
         let (suffix, frame, bits, kind) = match kind {
+            PltKind::Call if stub == Stub::Call => {
+                let frame = Frame::Inside { die: None, entry: None, at: address };
+                ("", frame, flags::HAS_REGISTERS, CodeKind::Hit)
+            }
+            PltKind::Return if stub == Stub::Call => return None,
             PltKind::Call => {
                 let frame = Frame::Inside { die: None, entry: Some(address), at: address };
                 ("", frame, flags::HAS_REGISTERS, CodeKind::Hit)
@@ -41,7 +52,8 @@ impl<'d> Search<'_, 'd> {
                 (".return", frame, flags::HAS_REGISTERS | flags::IS_RETURN, CodeKind::Return)
             }
         };
-        let scope = MarkScope::new(self.code_scope(frame), vec![("name", name.to_owned())], None);
+        let arguments = (stub == Stub::Call).then(arguments_of_call);
+        let scope = MarkScope::new(self.code_scope(frame), vec![("name", name.to_owned())], arguments);
         let module = self.modules.number(&self.binary);
         Some(DerivedPoint {
             point: Point::Code { process: self.filter.clone(), module, at, kind },
@@ -57,8 +69,8 @@ impl<'d> Search<'_, 'd> {
         let path = self.binary.path().display();
         if entries.is_empty() {
             let message = format!("no match ({path} has no procedure linkage table)");
-            let note = "it calls no functions of other files, or was built with -fno-plt; probe the function in its \
-                        library: .library(\"NAME\").function(…)";
+            let note = "it calls no functions of other files by name; probe the function in its library: \
+                        .library(\"NAME\").function(…)";
             return Box::new(Diagnostic::error(message).at(self.span, "").note(note));
         }
         let similar = near::nearest(name, entries.iter().map(|entry| entry.name));
@@ -73,4 +85,11 @@ impl<'d> Search<'_, 'd> {
         );
         Box::new(Diagnostic::error(message).at(self.span, "").note(note))
     }
+}
+
+/// Those in registers; where the others are is known once the function is entered.
+fn arguments_of_call() -> Vec<Argument> {
+    let operand = |&number: &usize| Ok(Operand::Register { number: number as u16, shift: 0 });
+    let arguments = INTEGER_ARGUMENTS.iter().map(operand);
+    arguments.map(|operand| Argument { size: 8, number: Number::Unsigned, operand }).collect()
 }

@@ -63,6 +63,8 @@ pub enum Place {
     Plt(String, PltKind),
     /// `.function(…).label("GLOB")`
     Label(Which, String),
+    /// `.function(…).callee("GLOB")`, and `.callees(DEPTH)` with the glob `*`.
+    Callee(Which, String, u32),
 }
 
 /// The argument of `.function` and `.statement`.
@@ -123,6 +125,7 @@ enum Node {
     Statement,
     Provider,
     Plt,
+    Callee,
     Leaf,
     /// A component that other versions of the language have.
     Unsupported,
@@ -180,12 +183,13 @@ impl Node {
                 ("return", BARE, Node::Return),
                 ("inline", BARE, Node::Leaf),
                 ("exported", BARE, Node::Leaf),
-                ("callee", TEXT, Node::Unsupported),
-                ("callees", BARE_OR_NUMBER, Node::Unsupported),
+                ("callee", TEXT, Node::Callee),
+                ("callees", BARE_OR_NUMBER, Node::Callee),
                 ("label", TEXT, Node::Leaf),
             ],
             Node::Provider => &[("mark", TEXT, Node::Leaf)],
             Node::Plt => &[("return", BARE, Node::Leaf)],
+            Node::Callee => &[("call", BARE, Node::Leaf)],
             Node::Return => &[("maxactive", NUMBER, Node::Leaf)],
             Node::Statement => &[("nearest", BARE, Node::Leaf), ("absolute", BARE, Node::Leaf)],
             Node::Leaf | Node::Unsupported => &[],
@@ -305,7 +309,7 @@ fn spec(point: &ProbePoint, steps: &[Step<'_>]) -> Result<Spec, Box<Diagnostic>>
             "thread" => thread = true,
             _ => {
                 spec.place = place(spec.place, step.name, step.component, thread)?;
-                if matches!(step.name, "function" | "statement" | "mark" | "label")
+                if matches!(step.name, "function" | "statement" | "mark" | "label" | "callee" | "callees")
                     || spec.place_span == point.span
                 {
                     spec.place_span = span;
@@ -330,6 +334,10 @@ fn place(before: Place, name: &str, component: &Component, thread: bool) -> Resu
         }
         (Place::Statement(which, _), "nearest") => Place::Statement(which, StatementKind::Nearest),
         (Place::Statement(which, _), "absolute") => Place::Statement(which, StatementKind::Absolute),
+        (Place::Function(which, _), "callee") => Place::Callee(which, text(component)?, 1),
+        (Place::Function(which, _), "callees") => Place::Callee(which, "*".to_owned(), depth(component)?),
+        // A callee is called; where it is inlined, that stands for a call.
+        (place @ Place::Callee(..), "call") => place,
         (Place::Function(which, _), "label") => Place::Label(which, text(component)?),
         (_, "provider") => Place::Mark(Some(text(component)?), "*".to_owned()),
         (Place::Mark(provider, _), "mark") => Place::Mark(provider, text(component)?),
@@ -381,6 +389,16 @@ fn which(component: &Component) -> Result<Which, Box<Diagnostic>> {
         Some(Literal::Number(address)) => Which::Address(address.cast_unsigned()),
         _ => Which::Pattern(text(component)?),
     })
+}
+
+/// How far the callees of callees are followed.
+fn depth(component: &Component) -> Result<u32, Box<Diagnostic>> {
+    match component.arg {
+        None => Ok(1),
+        _ => u32::try_from(number(component)).ok().filter(|&depth| depth > 0).ok_or_else(|| {
+            Box::new(Diagnostic::error("the depth of callees must be at least 1").at(component.span, ""))
+        }),
+    }
 }
 
 fn number(component: &Component) -> i64 {
