@@ -162,7 +162,7 @@ pub enum SymbolForm {
     Line,
     /// `address : symbol+offset/size [module]`
     Full,
-    /// `address : symbol+offset/size at file:line [module]`
+    /// `address : symbol+offset/size at file:line [module]`, after such a line for each call that was inlined there
     FullLine,
     /// `symbol+offset [last component of the module's path]`
     Simple,

@@ -61,10 +61,7 @@ impl Wording<'_> {
             SymbolForm::Simple => self.simple(),
             SymbolForm::Data => self.full("", ""),
             SymbolForm::Full => self.full(&self.prefix(), ""),
-            SymbolForm::FullLine => {
-                let line = self.line().map(|line| format!(" at {}:{}", line.file, line.line));
-                self.full(&self.prefix(), &line.unwrap_or_default())
-            }
+            SymbolForm::FullLine => self.with_inlined(),
             SymbolForm::FileLine => self.of_line(|line| format!("{}:{}", line.file, line.line)),
             SymbolForm::File => self.of_line(|line| line.file.to_string()),
             SymbolForm::Line => self.of_line(|line| line.line.to_string()),
@@ -99,6 +96,23 @@ impl Wording<'_> {
             Some(brief) => format!("{brief} [{module}]"),
             None => format!("{:#x} [{module}+{:#x}]", self.address, self.address.wrapping_sub(place.start)),
         }
+    }
+
+    /// A line for each call that was inlined there, the innermost first, then that of the function itself.
+    fn with_inlined(&self) -> String {
+        let prefix = self.prefix();
+        let at =
+            |line: Option<&Line>| line.map_or_else(String::new, |l| format!(" at {}:{}", l.file, l.line));
+        let mut line = self.line();
+        let mut text = String::new();
+        if let Some((place, code)) = self.place.and_then(|place| Some((place, place.code.as_ref()?))) {
+            for call in code.module.lines().inlined_calls(code.link) {
+                let _ =
+                    write!(text, "{prefix}{} (inlined){} [{}]\n ", call.name, at(line.as_ref()), place.path);
+                line = call.call;
+            }
+        }
+        text + &self.full(&prefix, &at(line.as_ref()))
     }
 
     fn full(&self, prefix: &str, line: &str) -> String {
