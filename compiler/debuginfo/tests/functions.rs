@@ -200,16 +200,25 @@ fn the_systems_programs_can_be_read() {
     assert!(module.needed().contains(&"libc.so.6"));
     assert!(module.build_id().is_some());
     assert!(!module.has_dwarf());
+}
 
-    let own = std::fs::read(std::env::current_exe().unwrap()).unwrap();
-    let module = Module::parse(&own).unwrap();
-    let found = functions(&module, "functions::the_systems_programs_can_be_read");
-    assert_eq!(found.len(), 1, "{found:?}");
-    assert!(found[0].decl_file.as_deref().unwrap().ends_with("compiler/debuginfo/tests/functions.rs"));
-    let entry = found[0].entry.unwrap();
-    let at = module.function_at(LinkAddr(entry.0 + 3)).unwrap().unwrap();
-    assert_eq!(at.entry, Some(entry));
-    assert!(functions(&module, "*").len() > 1000);
+#[test]
+fn rust_programs_can_be_read() {
+    let scratch = Scratch::new();
+    for options in [&["-g"][..], &["-g", "-O"], &["-g", "-C", "symbol-mangling-version=v0"]] {
+        let bytes = std::fs::read(scratch.compile_with("rustc", "plain.rs", options)).unwrap();
+        let module = Module::parse(&bytes).unwrap();
+        let found = functions(&module, "plain::shop::price");
+        assert_eq!(found.len(), 1, "{options:?}: {found:?}");
+        assert_eq!((found[0].name.as_ref(), found[0].decl_line), ("plain::shop::price", 5), "{options:?}");
+        assert!(found[0].decl_file.as_deref().unwrap().ends_with("plain.rs"));
+        let entry = found[0].entry.unwrap();
+        let at = module.function_at(LinkAddr(entry.0 + 1)).unwrap().unwrap();
+        assert_eq!(at.entry, Some(entry));
+        assert_eq!(names(&module, "shop::twice").len(), 2, "{options:?}");
+        assert!(functions(&module, "*").len() > 100, "{options:?}");
+        assert_eq!(module.problems(), []);
+    }
 }
 
 /// Looking for one name reads less than looking for all; it must not find less.
