@@ -233,6 +233,7 @@ impl<H: Handlers> Tracer<H> {
             // Until its exec a launched process has none; no space has this number.
             space: space.unwrap_or(SpaceId(u32::MAX)),
             watches_system_calls: self.registry.watches_system_calls(&accepted),
+            is_loading: false,
             accepted,
             subject,
             has_begun: false,
@@ -414,6 +415,7 @@ impl<H: Handlers> Tracer<H> {
                     thread.park |= self.holding;
                 }
                 self.arm(tid, pid);
+                self.watch_loading(pid);
                 if !self.holding {
                     self.begin_process(pid);
                 }

@@ -19,6 +19,15 @@ pub fn debug_state(pid: i32, space: &Space) -> Option<u64> {
     symbol(space, interpreter(pid)?, NAME)
 }
 
+/// Whether the loader of a process says that all it has mapped is ready, or does not say. At the start of a program
+/// glibc says so only once it has run the resolvers of indirect functions.
+pub fn is_consistent(pid: i32, space: &Space) -> bool {
+    const STATE: u64 = 24;
+    let debug = interpreter(pid).and_then(|base| symbol(space, base, b"_r_debug\0"));
+    // An int, RT_CONSISTENT being 0.
+    debug.and_then(|debug| space.memory.word(debug + STATE)).is_none_or(|state| state as u32 == 0)
+}
+
 /// Address of a dynamic symbol of the file mapped at `base`; `wanted` is its name with a NUL behind it.
 pub fn symbol(space: &Space, base: u64, wanted: &[u8]) -> Option<u64> {
     let (symbols, strings) = tables(space, base)?;

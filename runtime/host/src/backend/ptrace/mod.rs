@@ -9,7 +9,8 @@
 //! - The options never include EXITKILL.
 //!
 //! Known limits: the kernel unblocks SIGTRAP in a thread that meets a breakpoint with it blocked, and resets a
-//! handler it has for it. IFUNC resolvers of libraries run before the loader tells that the library is there.
+//! handler it has for it.
+//! A file that a running program maps by itself, without the dynamic loader, is armed with the next library.
 
 pub mod control;
 mod cpu;

@@ -36,7 +36,7 @@ impl<H: Handlers> Tracer<H> {
         let mut wanted = self.wanted(pid, &mappings);
         self.forget_unmapped(pid, space, &mappings);
         self.inject(tid, pid, space, &mappings, &mut wanted);
-        let loader = if self.awaits_file(pid, space) {
+        let loader = if self.needs_loader(pid, space) {
             self.spaces.get(&space).and_then(|s| loader::debug_state(pid, s))
         } else {
             None
@@ -60,6 +60,24 @@ impl<H: Handlers> Tracer<H> {
     pub(super) fn mappings_changed(&mut self, tid: Tid, pid: i32) {
         // The thread may have been stopped by the breakpoint's SIGTRAP, which nobody wants: good enough for `remote`.
         self.arm(tid, pid);
+        let Some(process) = self.processes.get(&pid).filter(|process| process.is_loading) else { return };
+        let space = process.space;
+        let is_done = self.spaces.get(&space).is_none_or(|s| loader::is_consistent(pid, s));
+        if (is_done || !self.awaits_file(pid, space))
+            && let Some(process) = self.processes.get_mut(&pid)
+        {
+            process.is_loading = false;
+        }
+    }
+
+    /// A program begins: its libraries are to be armed as soon as they are mapped.
+    pub(super) fn watch_loading(&mut self, pid: i32) {
+        let Some(space) = self.processes.get(&pid).map(|process| process.space) else { return };
+        let has_loader = self.spaces.get(&space).is_some_and(|s| s.sites.values().any(|site| site.is_loader));
+        let is_loading = has_loader && self.awaits_file(pid, space);
+        if let Some(process) = self.processes.get_mut(&pid) {
+            process.is_loading = is_loading;
+        }
     }
 
     /// What is to be probed in a process, by address, probes in script order.
@@ -105,6 +123,14 @@ impl<H: Handlers> Tracer<H> {
         // A return address may lie in any mapping.
         s.sites.retain(|at, _| mappings.iter().any(|m| m.executable && (m.start..m.end).contains(at)));
         s.regions = now;
+    }
+
+    /// Whether the loader is to tell of changes: some probe is in a file that is not there yet, or that can go and
+    /// come back elsewhere.
+    fn needs_loader(&self, pid: i32, space: SpaceId) -> bool {
+        let Some(process) = self.processes.get(&pid) else { return false };
+        let is_library = |file| Some(file) != process.subject.executable;
+        self.awaits_file(pid, space) || self.registry.files_for(&process.accepted).any(is_library)
     }
 
     /// Whether some probe for a process is in a file that it has not mapped.

@@ -66,6 +66,9 @@ pub struct Process {
     pub subject: Subject,
     /// Some probe is for its system calls.
     pub watches_system_calls: bool,
+    /// Its loader is mapping the program's libraries, and one that has probes is not there yet. Until it is, system
+    /// calls are watched: the loader tells of libraries only when it has run code of them.
+    pub is_loading: bool,
     /// Its begin probes ran.
     pub has_begun: bool,
     /// Its end probes ran.
@@ -263,7 +266,8 @@ impl<H: Handlers> Tracer<H> {
     /// Lets a stopped thread go on, unless it is to be held: then it stops again before it runs anything.
     pub(super) fn go_on(&mut self, tid: Tid, signal: i32) {
         let Some(thread) = self.threads.get_mut(&tid) else { return };
-        let watches = !self.quiet && self.processes.get(&thread.pid).is_some_and(|p| p.watches_system_calls);
+        let process = self.processes.get(&thread.pid).filter(|_| !self.quiet);
+        let watches = process.is_some_and(|p| p.watches_system_calls || p.is_loading);
         if thread.park {
             // Errors mean that it was killed meanwhile; waitpid will tell.
             let _ = sys::interrupt(tid);
@@ -346,8 +350,11 @@ impl<H: Handlers> Tracer<H> {
     /// A thread enters or leaves the kernel. The stops alternate, but for an exec, which begins a new program.
     fn system_call_stop(&mut self, tid: Tid) {
         let Some(thread) = self.threads.get_mut(&tid) else { return };
-        if thread.system_call.is_some() {
+        if let Some(number) = thread.system_call {
             self.fire(tid, ProcessEvent::SyscallReturn);
+            if number == libc::SYS_mmap as u64 {
+                self.loaded(tid);
+            }
             if let Some(thread) = self.threads.get_mut(&tid) {
                 thread.system_call = None;
             }
@@ -356,6 +363,17 @@ impl<H: Handlers> Tracer<H> {
             self.fire(tid, ProcessEvent::Syscall);
         }
         self.go_on(tid, 0);
+    }
+
+    /// A thread has mapped something. While libraries are loaded it is the only one.
+    fn loaded(&mut self, tid: Tid) {
+        let Some(pid) = self.threads.get(&tid).map(|thread| thread.pid) else { return };
+        let is_code = |r: &UserRegisters| r.rdx & libc::PROT_EXEC as u64 != 0 && (r.rax as i64) > 0;
+        if self.processes.get(&pid).is_some_and(|p| p.is_loading)
+            && sys::registers(tid).is_ok_and(|r| is_code(&r))
+        {
+            self.mappings_changed(tid, pid);
+        }
     }
 
     /// Interrupts each thread that is running, for profile probes.

@@ -1,0 +1,1 @@
+int called(int x) { return x + 1; }
