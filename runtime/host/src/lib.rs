@@ -1,6 +1,6 @@
 //! Pass 5: plant the probes of a program, run its handlers, drain their output.
 //!
-//! [`session`] is the way in. Below it: [`backend`] finds hits, [`dispatch`] runs handlers with [`environment`] as the
+//! [`session`] is the way in, [`Running`] for programs that wait for other things too. Below it: [`backend`] finds hits, [`dispatch`] runs handlers with [`environment`] as the
 //! core's surroundings, [`output`] drains the ring, [`timers`] run beside. [`process`], [`breakpoint`] and
 //! [`patch`] know processes and instructions and nothing of sessions.
 
@@ -13,6 +13,7 @@ pub mod mapping;
 pub mod output;
 pub mod patch;
 pub mod process;
+mod running;
 pub mod session;
 mod signals;
 pub mod symbols;
@@ -21,5 +22,6 @@ pub mod timers;
 mod tracers;
 
 pub use backend::ptrace::command_words;
+pub use running::Running;
 pub use session::{Backend, Options, Outcome, Session, SessionError, Target};
 pub use symbols::DebugPlaces;

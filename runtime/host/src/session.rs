@@ -225,6 +225,7 @@ pub struct Session {
     plan: setup::Plan,
     modules: Modules,
     ender: Ender,
+    output: Option<File>,
 }
 
 impl Session {
@@ -236,7 +237,12 @@ impl Session {
         let image = ImageMapping::new(&program.image)?;
         initialise(&arena, &plan, &program).map_err(|_| SessionError::BadPlan)?;
         let modules = Modules::of(&program)?;
-        Ok(Session { program, options, arena, image, plan, modules, ender: Ender::new()? })
+        Ok(Session { program, options, arena, image, plan, modules, ender: Ender::new()?, output: None })
+    }
+
+    /// What handlers print goes there, to a pipe perhaps, whatever the options say.
+    pub fn write_to(&mut self, output: File) {
+        self.output = Some(output);
     }
 
     /// Something to end it with from elsewhere.
@@ -278,6 +284,12 @@ impl Session {
     }
 
     fn sink(&self) -> Result<Sink, SessionError> {
+        if let Some(output) = &self.output {
+            let clone = output.try_clone();
+            let failed = |error| SessionError::System { what: "the output", error };
+            let sink = |file| Sink::File { file, name: "the given output".to_owned(), number: 0 };
+            return clone.map(sink).map_err(failed);
+        }
         match &self.options.output {
             None => Ok(Sink::Stdout),
             Some(path) => File::create(path)
