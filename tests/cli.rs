@@ -70,6 +70,55 @@ fn unknown_option_is_named() {
 }
 
 #[test]
+fn options_that_only_systemtap_has_are_refused_with_what_works_instead() {
+    for (option, instead) in
+        [("--monitor=2", "ansi_clear_screen"), ("-S", "split -b"), ("--remote", "ssh HOST")]
+    {
+        assert_fails(&[option, "-e", "probe begin { exit() }"], &["rstap has no option", instead]);
+    }
+}
+
+#[test]
+fn the_library_can_be_listed() {
+    for (option, line) in [
+        ("--dump-functions", "strlen:long (s:string)"),
+        ("--dump-probe-types", "process(string).function(string).return"),
+        ("--dump-probe-aliases", "oneshot += begin"),
+    ] {
+        let outcome = rstap(&[option], &Plan::default());
+        assert!(outcome.status.is_success(), "{option}: {}", stderr(&outcome));
+        assert!(stdout(&outcome).lines().any(|shown| shown == line), "{option}: {}", stdout(&outcome));
+    }
+}
+
+#[test]
+fn timing_reports_every_probe_that_was_hit() {
+    let script = "probe begin { exit() } probe end { println(1) } probe error { println(2) }";
+    let outcome = rstap(&["-t", "-e", script], &Plan::default());
+    let text = stdout(&outcome);
+    let lines: Vec<&str> = text.lines().collect();
+    let [one, head, begin, end] = lines[..] else { panic!("{text}") };
+    assert_eq!((one, head.trim_end()), ("1", "----- probe hit report:"));
+    assert!(begin.starts_with("begin, (<input>:1:7), hits: 1, cycles: "), "{begin}");
+    assert!(end.starts_with("end, (<input>:1:30), hits: 1, cycles: "), "{end}");
+}
+
+#[test]
+fn verbosity_can_be_given_for_a_pass() {
+    let outcome = rstap(&["--vp", "01", "-p4", "-e", "probe begin { exit() }"], &Plan::default());
+    let text = stderr(&outcome);
+    assert!(text.contains("Pass 2: ") && !text.contains("Pass 1: "), "{text}");
+    assert_fails(&["--vp", "1x", "-e", ""], &["a digit for each"]);
+}
+
+#[test]
+fn scripts_see_the_version_and_privilege_that_are_given() {
+    let script = r#"probe begin { println(%( systemtap_v < "3.0" && systemtap_privilege == "stapsys" %? 1 %: 0 %)) exit() }"#;
+    let outcome = rstap(&["--compatible=2.9", "--privilege=stapsys", "-e", script], &Plan::default());
+    assert_eq!(stdout(&outcome), "1\n", "{}", stderr(&outcome));
+}
+
+#[test]
 fn command_and_process_exclude_each_other() {
     assert_fails(&["-e", "probe begin { exit() }", "-c", "true", "-x", "1"], &["-c", "-x"]);
 }

@@ -5,6 +5,7 @@
 
 mod debuginfod;
 mod disk;
+mod foreign;
 mod options;
 mod passes;
 mod run;

@@ -8,6 +8,8 @@ use std::time::Duration;
 use clap::{ArgAction, Parser};
 use rstap_abi::limits::Limits;
 
+use crate::foreign;
+
 /// Watches user-space programs with the SystemTap language: no kernel module, no root, no restart of the target.
 #[derive(Parser, Debug)]
 #[command(
@@ -100,46 +102,70 @@ struct Given {
     #[arg(short = 'V', long, action = ArgAction::Version)]
     version: Option<bool>,
 
-    /// Behave as this version of SystemTap did (accepted)
-    #[arg(long, value_name = "VERSION", hide = true)]
+    /// What `systemtap_v` is in scripts
+    #[arg(long, value_name = "VERSION")]
     compatible: Option<String>,
-    /// Verbosity per pass (accepted)
-    #[arg(long, value_name = "DIGITS", hide = true)]
+    /// Say more in single passes: a digit for each
+    #[arg(long, value_name = "DIGITS", value_parser = digits)]
     vp: Option<String>,
-    #[arg(short = 's', value_name = "N", hide = true)]
-    buffer_size: Option<String>,
-    #[arg(short = 'S', value_name = "SIZE,N", hide = true)]
-    split: Option<String>,
+    /// Size of the output buffer in megabytes
+    #[arg(short = 's', value_name = "N", value_parser = clap::value_parser!(u64).range(1..=4095))]
+    buffer_size: Option<u64>,
+    /// Report, at the end, how often each probe was hit and how long it took
+    #[arg(short = 't')]
+    timing: bool,
+    /// List the forms of probe points
+    #[arg(long, conflicts_with_all = ["list", "list_vars", "script"])]
+    dump_probe_types: bool,
+    /// List the aliases of the library
+    #[arg(long, conflicts_with_all = ["list", "list_vars", "script"])]
+    dump_probe_aliases: bool,
+    /// List the functions of the library
+    #[arg(long, conflicts_with_all = ["list", "list_vars", "script"])]
+    dump_functions: bool,
+    /// What `systemtap_privilege` is in scripts: stapusr, stapsys or stapdev
+    #[arg(long, value_name = "LEVEL", value_parser = ["stapusr", "stapsys", "stapdev"])]
+    privilege: Option<String>,
     #[arg(short = 'm', value_name = "NAME", hide = true)]
     module_name: Option<String>,
     #[arg(short = 'R', value_name = "DIR", hide = true)]
     runtime_dir: Option<String>,
-    #[arg(short = 'r', value_name = "RELEASE", hide = true)]
-    release: Option<String>,
-    #[arg(short = 'a', value_name = "ARCH", hide = true)]
+    #[arg(short = 'a', value_name = "ARCH", hide = true, value_parser = [std::env::consts::ARCH])]
     arch: Option<String>,
     #[arg(short = 'd', value_name = "OBJECT", hide = true)]
     objects: Vec<String>,
-    #[arg(short = 'P', long = "prologue-searching", hide = true)]
+    #[arg(short = 'P', hide = true)]
     prologue: bool,
+    #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true, hide = true)]
+    prologue_searching: Option<Option<String>>,
     #[arg(short = 'b', hide = true)]
     bulk: bool,
-    #[arg(short = 'F', hide = true)]
-    flight_recorder: bool,
     #[arg(short = 'k', hide = true)]
     keep: bool,
-    #[arg(short = 'q', hide = true)]
-    buttons: bool,
-    #[arg(short = 't', hide = true)]
-    timing: bool,
     #[arg(long, hide = true)]
     ldd: bool,
     #[arg(long, hide = true)]
     all_modules: bool,
     #[arg(long, hide = true)]
     dyninst: bool,
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, value_parser = ["dyninst"])]
     runtime: Option<String>,
+    #[arg(long, hide = true)]
+    unprivileged: bool,
+    #[arg(long, hide = true)]
+    check_version: bool,
+    #[arg(long, hide = true)]
+    semantic_keep_going: bool,
+    #[arg(long, hide = true)]
+    disable_cache: bool,
+    #[arg(long, hide = true)]
+    poison_cache: bool,
+    #[arg(long, hide = true)]
+    clean_cache: bool,
+    #[arg(long, value_name = "DIR", hide = true)]
+    tmpdir: Option<String>,
+    #[arg(long, value_name = "WHEN", num_args = 0..=1, require_equals = true, hide = true)]
+    download_debuginfo: Option<Option<String>>,
 }
 
 /// Where the main script comes from.
@@ -158,6 +184,19 @@ pub enum Main {
         /// `-L`
         variables: bool,
     },
+    /// `--dump-…`
+    Dump(Dump),
+}
+
+/// What is to be listed instead of running a script.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dump {
+    /// `--dump-probe-types`
+    ProbeTypes,
+    /// `--dump-probe-aliases`
+    ProbeAliases,
+    /// `--dump-functions`
+    Functions,
 }
 
 /// What to watch.
@@ -191,7 +230,12 @@ pub struct Options {
     pub unoptimized: bool,
     pub no_warnings: bool,
     pub strict_warnings: bool,
-    pub verbose: u8,
+    /// By pass, from 1.
+    pub verbose: [u8; 5],
+    pub timing: bool,
+    pub buffer_bytes: Option<u64>,
+    pub privilege: Option<String>,
+    pub compatible: Option<String>,
     pub suppress_handler_errors: bool,
     pub skip_badvars: bool,
     pub color: bool,
@@ -203,7 +247,10 @@ pub fn from_command_line() -> Options {
     let arguments = std::env::args_os().map(|a| a.to_string_lossy().into_owned());
     let given = Given::try_parse_from(arguments).unwrap_or_else(|error| {
         let status = i32::from(error.use_stderr());
-        let _ = error.print();
+        match unknown_option(&error) {
+            Some((option, instead)) => eprintln!("error: rstap has no option '{option}': {instead}"),
+            None => drop(error.print()),
+        }
         std::process::exit(status);
     });
     options(given).unwrap_or_else(|message| {
@@ -212,10 +259,46 @@ pub fn from_command_line() -> Options {
     })
 }
 
+/// An option that SystemTap has, with what works instead.
+fn unknown_option(error: &clap::Error) -> Option<(String, &'static str)> {
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    if error.kind() != ErrorKind::UnknownArgument {
+        return None;
+    }
+    match error.get(ContextKind::InvalidArg) {
+        Some(ContextValue::String(option)) => Some((option.clone(), foreign::instead(option)?)),
+        _ => None,
+    }
+}
+
+/// The value of `--vp`.
+fn digits(text: &str) -> Result<String, String> {
+    match text.bytes().all(|b| b.is_ascii_digit()) && text.len() <= 5 {
+        true => Ok(text.to_owned()),
+        false => Err("expected a digit for each of the passes 1 to 5, as in 00010".to_owned()),
+    }
+}
+
+/// Verbosity of the passes: -v for all, and --vp.
+fn verbosity(given: &Given) -> [u8; 5] {
+    let mut verbose = [given.verbose; 5];
+    for (pass, digit) in verbose.iter_mut().zip(given.vp.iter().flat_map(|digits| digits.bytes())) {
+        *pass = pass.saturating_add(digit - b'0');
+    }
+    verbose
+}
+
 fn options(given: Given) -> Result<Options, String> {
-    let limits = limits(&given)?;
+    let (limits, verbose) = (limits(&given)?, verbosity(&given));
     let mut words = given.words.into_iter();
+    let dump = match (given.dump_probe_types, given.dump_probe_aliases, given.dump_functions) {
+        (true, ..) => Some(Dump::ProbeTypes),
+        (_, true, _) => Some(Dump::ProbeAliases),
+        (_, _, true) => Some(Dump::Functions),
+        _ => None,
+    };
     let main = match (given.script, given.list, given.list_vars) {
+        _ if dump.is_some() => Main::Dump(dump.unwrap_or(Dump::Functions)),
         (Some(text), None, None) => Main::Text(text),
         (None, Some(points), None) => Main::List { points, variables: false },
         (None, None, Some(points)) => Main::List { points, variables: true },
@@ -248,7 +331,11 @@ fn options(given: Given) -> Result<Options, String> {
         unoptimized: given.unoptimized,
         no_warnings: given.no_warnings,
         strict_warnings: given.strict_warnings,
-        verbose: given.verbose,
+        verbose,
+        timing: given.timing,
+        buffer_bytes: given.buffer_size.map(|megabytes| megabytes << 20),
+        privilege: given.privilege.or(given.unprivileged.then(|| "stapusr".to_owned())),
+        compatible: given.compatible,
         suppress_handler_errors: given.suppress_handler_errors,
         backend: match given.backend.as_str() {
             "ptrace" => Backend::Ptrace,
@@ -342,7 +429,7 @@ mod tests {
         assert_eq!(options.main, Main::File("a.stp".into()));
         assert_eq!(options.watch, Watch::Pid(12));
         assert_eq!(options.arguments, ["x", "-5"]);
-        assert_eq!(options.verbose, 1);
+        assert_eq!(options.verbose, [1; 5]);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use rstap_syntax::{ParseConfig, parse, print};
 
 use crate::debuginfod::Client;
 use crate::disk::{Disk, Store};
-use crate::options::{Main, Options, Watch};
+use crate::options::{Dump, Main, Options, Watch};
 use crate::run;
 
 /// Runs the passes; whether all went well.
@@ -41,6 +41,9 @@ struct Passes<'o> {
 
 impl Passes<'_> {
     fn run(&mut self, disk: Rc<Disk<'_>>) -> Option<()> {
+        if let Main::Dump(what) = self.options.main {
+            return show(&self.dump(what));
+        }
         let (config, files) = self.in_pass(1, "parse failed", |passes| passes.parse())?;
         if self.options.last_pass == 1 {
             let dumps: Vec<String> = files.iter().map(|file| print::dump(&self.sources, file)).collect();
@@ -90,7 +93,7 @@ impl Passes<'_> {
             2 => format!("analyzed script, {} texts in all", self.sources.iter().count()),
             _ => "compiled handlers to machine code".to_owned(),
         };
-        if self.options.verbose > 0 {
+        if self.options.verbose[usize::from(number) - 1] > 0 {
             eprintln!("Pass {number}: {work} in {:.1} ms.", took.as_secs_f64() * 1e3);
         }
     }
@@ -106,6 +109,8 @@ impl Passes<'_> {
                 .to_owned(),
             ..ParseConfig::default()
         };
+        config.privilege = self.options.privilege.clone().unwrap_or(config.privilege);
+        config.compatible = self.options.compatible.clone().unwrap_or(config.compatible);
         let (macros, diagnostics) = self.tapset.macros(&mut self.sources, &config);
         self.report(&diagnostics);
         config.macros = std::sync::Arc::new(macros);
@@ -141,6 +146,7 @@ impl Passes<'_> {
         let (name, bytes) = match &self.options.main {
             Main::Text(text) => ("<input>".to_owned(), text.clone().into_bytes()),
             Main::List { points, .. } => ("<input>".to_owned(), format!("probe {points} {{}}").into_bytes()),
+            Main::Dump(_) => unreachable!("nothing is parsed for a dump"),
             Main::Stdin => ("<stdin>".to_owned(), self.read("standard input", read_stdin)?),
             Main::File(path) => {
                 (path.display().to_string(), self.read(&format!("'{}'", path.display()), || fs::read(path))?)
@@ -242,7 +248,7 @@ impl Passes<'_> {
 
     fn show_code(&mut self, script: &Script, program: &Program) -> Option<()> {
         show(&rstap_codegen::describe(program))?;
-        if self.options.verbose > 0 {
+        if self.options.verbose[3] > 0 {
             show(&rstap_codegen::clif(script).map_err(|error| self.fail(&error.to_string())).ok()?)?;
         }
         Some(())
@@ -263,6 +269,15 @@ impl Passes<'_> {
             .collect();
         self.failed |= shown.iter().any(Diagnostic::is_error);
         eprint!("{}", render(&self.sources, &shown, self.options.color));
+    }
+
+    /// What `--dump-…` shows.
+    fn dump(&mut self, what: Dump) -> String {
+        match what {
+            Dump::ProbeTypes => rstap_sema::points::forms().join("\n"),
+            Dump::ProbeAliases => self.tapset.describe_aliases().join("\n"),
+            Dump::Functions => self.tapset.describe_functions().join("\n"),
+        }
     }
 
     fn fail(&mut self, message: &str) {

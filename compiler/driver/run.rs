@@ -20,13 +20,18 @@ pub fn run(program: Program, options: &Options) -> bool {
             Watch::Matching => Target::None,
         },
         output: options.output.clone(),
-        verbose: options.verbose,
+        verbose: options.verbose[4],
+        timing: options.timing,
         timeout: options.timeout,
         suppress_warnings: options.no_warnings,
         suppress_handler_errors: options.suppress_handler_errors,
         backend: options.backend,
         debug_places: debug_places(options),
         ..HostOptions::default()
+    };
+    let host = match options.buffer_bytes {
+        Some(ring_bytes) => HostOptions { ring_bytes, ..host },
+        None => host,
     };
     match Session::new(program, host).and_then(Session::run) {
         Ok(outcome) => outcome.status == 0,

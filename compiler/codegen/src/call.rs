@@ -42,7 +42,7 @@ impl Emitter<'_, '_, '_> {
         let value = self.builder.append_block_param(join, I64);
         for (index, candidate) in candidates.iter().enumerate() {
             let declined = self.cold_block();
-            let value = self.call_candidate(*candidate, &words, nesting, declined);
+            let value = self.call_candidate(*candidate, &words, nesting, declined, site);
             self.jump_with(join, value);
             self.enter(declined);
             if index + 1 == candidates.len() {
@@ -82,6 +82,7 @@ impl Emitter<'_, '_, '_> {
         words: &[Value],
         nesting: (Value, Value),
         declined: Block,
+        site: SiteId,
     ) -> Value {
         let callee = self.function(id);
         let call = self.builder.ins().call(callee, words);
@@ -92,9 +93,10 @@ impl Emitter<'_, '_, '_> {
         self.store(nesting.0, offset_of!(Context, nesting));
         let function = &self.unit.script.functions[id.0 as usize];
         let (can_decline, can_end) = (function.can_decline, self.unit.ending[id.0 as usize]);
-        let faulted = self.landing().resume;
+        let faulted = self.landing().called;
+        let site = self.site(Some(site));
         if !can_decline && !can_end {
-            self.leave_if(ended, faulted, None);
+            self.leave_if(ended, faulted, Some(site));
             return value;
         }
         let (other, done) = (self.cold_block(), self.block());
@@ -105,7 +107,7 @@ impl Emitter<'_, '_, '_> {
         self.leave_if(is_declined, declined, None);
         let code = self.long(status::FAULT);
         let is_fault = self.compare(IntCC::Equal, ended, code);
-        self.leave_if(is_fault, faulted, None);
+        self.leave_if(is_fault, faulted, Some(site));
         self.leave(status::NEXT, None);
         self.enter(done);
         value

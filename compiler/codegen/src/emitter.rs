@@ -88,6 +88,8 @@ pub(crate) struct Landing {
     pub(crate) fault: Block,
     /// The site is stored already.
     pub(crate) resume: Block,
+    /// A function that was called faulted: takes the site of the call, adds it to the callers, goes on to `resume`.
+    pub(crate) called: Block,
 }
 
 /// Where `break` and `continue` go, and how many array walks are open there.

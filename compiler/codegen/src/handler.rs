@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 use std::mem::offset_of;
 
+use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
-use cranelift_codegen::ir::{Function, InstBuilder, Signature, UserFuncName, Value};
+use cranelift_codegen::ir::{Function, InstBuilder, MemFlagsData, Signature, UserFuncName, Value};
 use cranelift_codegen::isa::TargetFrontendConfig;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 use rstap_abi::builtins::Builtin;
-use rstap_abi::context::Context;
+use rstap_abi::context::{Context, MAX_CALLERS};
 use rstap_abi::fault::Fault;
 use rstap_sema::ir::visit::{assigned_local, each_expr, each_expr_in, each_statement, expressions};
 use rstap_sema::ir::{self, ExprKind, Local, LocalId, Place, Script, Stmt, Type};
@@ -76,16 +77,41 @@ impl Emitter<'_, '_, '_> {
     pub(crate) fn landing_pad(&mut self) -> Landing {
         let fault = self.cold_block();
         self.builder.append_block_param(fault, I32);
-        let landing = Landing { fault, resume: self.cold_block() };
+        let called = self.cold_block();
+        self.builder.append_block_param(called, I32);
+        let landing = Landing { fault, resume: self.cold_block(), called };
         self.landings.push(landing);
         landing
     }
 
-    /// Fills the `fault` block of a landing.
+    /// Fills the `fault` and `called` blocks of a landing.
     pub(crate) fn store_site(&mut self, landing: Landing) {
+        self.enter(landing.called);
+        self.add_caller(landing);
+
         self.enter(landing.fault);
         let site = self.builder.block_params(landing.fault)[0];
         self.store(site, offset_of!(Context, fault_site));
+        self.jump(landing.resume);
+    }
+
+    fn add_caller(&mut self, landing: Landing) {
+        let site = self.builder.block_params(landing.called)[0];
+        let count = self.load32(offset_of!(Context, caller_count));
+        let room = self.cold_block();
+        let most = self.builder.ins().iconst(I32, MAX_CALLERS as i64);
+        let has_room = self.compare(IntCC::UnsignedLessThan, count, most);
+        self.builder.ins().brif(has_room, room, &[], landing.resume, &[]);
+        self.enter(room);
+        let index = self.builder.ins().uextend(I64, count);
+        let width = self.long(size_of::<u32>() as i64);
+        let offset = self.builder.ins().imul(index, width);
+        let place = self.builder.ins().iadd(self.ctx, offset);
+        let at = offset_of!(Context, callers) as i32;
+        self.builder.ins().store(MemFlagsData::trusted(), site, place, at);
+        let one = self.builder.ins().iconst(I32, 1);
+        let more = self.builder.ins().iadd(count, one);
+        self.store(more, offset_of!(Context, caller_count));
         self.jump(landing.resume);
     }
 

@@ -104,6 +104,7 @@ pub fn compile(script: &Script) -> Result<Program, CodegenError> {
         image: image::assemble(script, &arena, constants, &handlers, &code)?,
         probes: probes(script),
         host_only: asks::host_only(script),
+        places: script.probes.iter().map(|probe| probe.place.clone()).collect(),
         modules: script.modules.clone(),
         sites: script.sites.clone(),
         limits: script.limits,

@@ -12,12 +12,12 @@ use crate::frame::Slot;
 const MAX_PIECES: usize = 4;
 
 impl Emitter<'_, '_, '_> {
-    pub(crate) fn print(&mut self, format: &Format) {
+    pub(crate) fn print(&mut self, format: &Format, site: SiteId) {
         if format.directives.len() <= MAX_PIECES && format.directives.iter().all(is_plain) {
             return self.print_pieces(format);
         }
         let (args, slot, operands) = self.format_args(format);
-        self.call(Builtin::printf, &args, None);
+        self.call(Builtin::printf, &args, Some(site));
         self.release(&[slot]);
         self.drop_all(&operands);
     }

@@ -9,7 +9,7 @@ use rstap_abi::builtins::Builtin;
 use rstap_abi::context::Context;
 use rstap_abi::fault::Fault;
 use rstap_abi::layout::{ITERATOR_SIZE, VALUE};
-use rstap_sema::ir::visit::{first_run, last_site};
+use rstap_sema::ir::visit::{first_run, last_site, last_site_in};
 use rstap_sema::ir::{Expr, Foreach, GlobalId, GlobalKind, LocalId, SiteId, StatRef, Stmt, Type};
 
 use crate::emitter::{Emitter, Home, LoopExits, Operand, Role, Text, status};
@@ -36,7 +36,7 @@ impl Emitter<'_, '_, '_> {
                 self.drop_operand(&value);
             }
             Stmt::Aggregate(stat, value, site) => self.aggregate(stat, value, *site),
-            Stmt::Print(format) => self.print(format),
+            Stmt::Print(format, site) => self.print(format, *site),
             Stmt::PrintHistogram(stat) => {
                 let stat = self.stat(stat, None);
                 self.call(Builtin::hist_print, &[stat], None);
@@ -86,9 +86,11 @@ impl Emitter<'_, '_, '_> {
         self.leave_if(below, exhausted, Some(site));
     }
 
-    /// Charges one round of a loop. When actions run out there, the body's last place was the last one run.
-    fn charge_round(&mut self, body: &[Stmt]) {
-        self.last_site = last_site(body).or(self.last_site);
+    /// Charges one round of a loop. When actions run out there, the last place run was the body's last, or that of the
+    /// `head` of a loop without places in its body.
+    fn charge_round(&mut self, body: &[Stmt], head: &[&Expr]) {
+        let in_head = || head.iter().rev().find_map(|expr| last_site_in(expr));
+        self.last_site = last_site(body).or_else(in_head).or(self.last_site);
         self.charge(1);
     }
 
@@ -113,7 +115,8 @@ impl Emitter<'_, '_, '_> {
         let (head, turn, again, leave) = (self.block(), self.block(), self.block(), self.block());
         self.jump(head);
         self.enter(head);
-        self.charge_round(body);
+        let of_loop: Vec<&Expr> = condition.into_iter().chain(step).collect();
+        self.charge_round(body, &of_loop);
         match condition {
             Some(condition) => self.branch(condition, turn, leave),
             None => self.jump(turn),
@@ -162,7 +165,7 @@ impl Emitter<'_, '_, '_> {
         self.walks.push(iter);
         self.jump(head);
         self.enter(head);
-        self.charge_round(&walk.body);
+        self.charge_round(&walk.body, &[]);
         let iter_addr = self.slot_addr(iter.stack);
         let more = self.call_long(Builtin::iter_next, &[iter_addr], None);
         self.builder.ins().brif(more, turn, &[], done, &[]);
@@ -232,7 +235,7 @@ impl Emitter<'_, '_, '_> {
         let (head, turn, again, leave) = (self.block(), self.block(), self.block(), self.block());
         self.jump(head);
         self.enter(head);
-        self.charge_round(body);
+        self.charge_round(body, &[]);
         let now = self.builder.use_var(index);
         let more = self.compare(IntCC::SignedLessThan, now, count);
         self.builder.ins().brif(more, turn, &[], leave, &[]);
@@ -290,6 +293,7 @@ impl Emitter<'_, '_, '_> {
         }
         let none = self.builder.ins().iconst(I32, 0);
         self.store(none, offset_of!(Context, fault));
+        self.store(none, offset_of!(Context, caller_count));
         self.statements(catch);
         if !self.dead {
             self.jump(join);

@@ -22,6 +22,8 @@ pub struct Program {
     pub probes: Vec<Probe>,
     /// Probes whose handlers ask what only rstap itself can answer (symbols, stacks, files), by rising id.
     pub host_only: Vec<ProbeId>,
+    /// Where each probe stands in the script, `FILE:LINE:COLUMN`; for reports only.
+    pub places: Vec<String>,
     /// ELF files that have probes.
     pub modules: Vec<Module>,
     /// Places in the script that can fault, by `Context::fault_site`.

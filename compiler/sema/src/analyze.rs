@@ -246,6 +246,7 @@ fn lower<'d>(
     lowerer.skip_badvars = options.skip_badvars;
     let mut output = Output { global_scope, ..Output::default() };
     for leaf in planted {
+        output.place = sources.place(leaf.span);
         output.leaf(&mut lowerer, tree, leaf, diagnostics);
     }
     let globals = globals(&lowerer, &live.globals, options, diagnostics);
@@ -301,6 +302,8 @@ struct Output<'d> {
     entries: Vec<(usize, DerivedProbe)>,
     by_hash: HashMap<u64, Vec<HandlerId>>,
     shared: HashMap<usize, HandlerId>,
+    /// The written point at work, for reports.
+    place: String,
     global_scope: Option<Rc<dyn Scope + 'd>>,
 }
 
@@ -377,6 +380,7 @@ impl<'d> Output<'d> {
             pp: point.pp.clone(),
             pn: point.pn.clone(),
             function: point.function.clone(),
+            place: self.place.clone(),
             handler,
             flags: point.flags,
             entry: None,
@@ -420,6 +424,7 @@ impl<'d> Output<'d> {
             pp: "end".to_owned(),
             pn: "end".to_owned(),
             function: String::new(),
+            place: String::new(),
             handler,
             flags: flags::INTERRUPTIBLE,
             entry: None,

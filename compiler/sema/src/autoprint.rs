@@ -30,7 +30,7 @@ impl Printer {
                 let read = ExprKind::Read(Place::Global(id), self.site);
                 line.text("=");
                 line.value(ty, Expr { ty, kind: read });
-                line.end()
+                line.end(self.site)
             }
             GlobalKind::Stat(_) => self.stat(Line::new(&global.name), StatRef::Global(id)),
             GlobalKind::Map(shape) => self.map(id, &global.name, &shape),
@@ -59,7 +59,7 @@ impl Printer {
         } else {
             line.text("=");
             line.value(value_type, self.read(value, value_type));
-            line.end()
+            line.end(self.site)
         };
         Stmt::Foreach(Box::new(Foreach {
             map: id,
@@ -90,7 +90,7 @@ impl Printer {
             filled.text(&format!(" @{name}="));
             filled.value(Type::Long, extract(op));
         }
-        Stmt::If(extract(stat_op::COUNT), vec![filled.end()], vec![empty.end()])
+        Stmt::If(extract(stat_op::COUNT), vec![filled.end(self.site)], vec![empty.end(self.site)])
     }
 
     fn local(&mut self, name: String, ty: Type) -> LocalId {
@@ -137,8 +137,8 @@ impl Line {
         self.text(quote);
     }
 
-    fn end(mut self) -> Stmt {
+    fn end(mut self, site: SiteId) -> Stmt {
         self.text("\n");
-        Stmt::Print(self.format)
+        Stmt::Print(self.format, site)
     }
 }

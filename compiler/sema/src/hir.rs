@@ -178,14 +178,15 @@ pub enum ExprKind {
     Read(Place),
     /// `&$x`
     AddressOf(Target),
-    /// `p = e`, or `p op= e` with an operator.
-    Assign(Option<ast::BinaryOp>, Place, Box<Expr>),
+    /// `p = e`, or `p op= e` with an operator; the name that `p` begins with.
+    Assign(Option<ast::BinaryOp>, Place, Box<Expr>, Span),
     /// `s <<< e`
     Aggregate(Stat, Box<Expr>),
     Crement {
         increment: bool,
         prefix: bool,
         place: Place,
+        name: Span,
     },
     Unary(UnaryOp, Box<Expr>),
     Binary(ast::BinaryOp, Box<Expr>, Box<Expr>),

@@ -44,7 +44,7 @@ pub fn operands(expr: &Expr) -> Vec<&Expr> {
         ExprKind::Long(_) | ExprKind::Str(_) | ExprKind::ProbeWrite(_) => Vec::new(),
         ExprKind::Read(place) | ExprKind::Crement { place, .. } => place_parts(place),
         ExprKind::AddressOf(target) => target_parts(target),
-        ExprKind::Assign(_, place, value) => {
+        ExprKind::Assign(_, place, value, _) => {
             let mut parts = place_parts(place);
             parts.push(value);
             parts

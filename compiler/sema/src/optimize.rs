@@ -129,7 +129,7 @@ impl<'a> Sweep<'a> {
 
     fn keep_expr(&mut self, expr: &mut Expr) -> bool {
         match &expr.kind {
-            ExprKind::Assign(_, Place::Var(Var::Local(local)), value) if !self.is_read(*local) => {
+            ExprKind::Assign(_, Place::Var(Var::Local(local)), value, _) if !self.is_read(*local) => {
                 let value = (**value).clone();
                 self.changed = true;
                 self.say(

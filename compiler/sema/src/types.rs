@@ -392,15 +392,15 @@ impl<'t> Inference<'t> {
                 self.target(target);
                 Found::Known(Ty::Long)
             }
-            ExprKind::Assign(op, place, value) => self.assign(*op, place, value, expr.token),
+            ExprKind::Assign(op, place, value, name) => self.assign(*op, place, value, *name),
             ExprKind::Aggregate(stat, value) => {
                 self.stat(stat, expr.token);
                 self.long(value);
                 Found::Known(Ty::Long)
             }
-            ExprKind::Crement { place, .. } => {
+            ExprKind::Crement { place, name, .. } => {
                 let found = self.place(place);
-                self.require(found, Ty::Long, expr.token);
+                self.require(found, Ty::Long, *name);
                 Found::Known(Ty::Long)
             }
             ExprKind::Unary(_, operand) => {

@@ -100,7 +100,7 @@ impl Usage {
             ExprKind::Read(place) => {
                 self.read.extend(variable(place));
             }
-            ExprKind::Assign(op, place, _) => {
+            ExprKind::Assign(op, place, ..) => {
                 self.write(place);
                 if used && op.is_some() {
                     self.read.extend(variable(place));

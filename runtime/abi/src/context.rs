@@ -42,6 +42,9 @@ pub const FS_BASE: usize = 19;
 /// Index of the gs base.
 pub const GS_BASE: usize = 20;
 
+/// Callers that the message of a fault names; those further out are left out.
+pub const MAX_CALLERS: usize = 8;
+
 /// What a handler is given. All addresses are valid in the process that runs the handler. Compiled code reads and
 /// writes the fields by `offset_of!`; the runtime fills it before each handler (`rstap_core::handler`).
 #[repr(C)]
@@ -111,8 +114,8 @@ pub struct Context {
     pub match_len: u32,
     /// Groups of the last match, the whole one included; 0 if it failed or there was none.
     pub match_groups: u32,
-    /// 0
-    pub match_pad: u32,
+    /// How many of `callers` are filled.
+    pub caller_count: u32,
     /// Seed of `randint`, never 0.
     pub random: u64,
     /// Registers at the probe; zero where [`flags::HAS_REGISTERS`] is not set.
@@ -120,6 +123,9 @@ pub struct Context {
     /// Offset in the arena of the record that this context writes while a lock is held; for recovery when its
     /// owner dies. 0 for none.
     pub held: Off<u8>,
+    /// Where the functions that a fault passed through were called, innermost first, as indices into the program's
+    /// sites. Compiled code adds to it when a call returns with a fault, and empties it where the fault is caught.
+    pub callers: [u32; MAX_CALLERS],
     /// Size of the arena in bytes. Kept here because the arena's own word for it is only an allegation.
     pub arena_size: u64,
     /// The limits of the run, for the same reason.
@@ -160,10 +166,11 @@ impl Context {
         match_capacity: 0,
         match_len: 0,
         match_groups: 0,
-        match_pad: 0,
+        caller_count: 0,
         random: 1,
         registers: [0; REGISTER_COUNT],
         held: Off::NULL,
+        callers: [crate::record::NO_SITE; MAX_CALLERS],
         arena_size: 0,
         limits: Limits::DEFAULT,
     };
@@ -171,7 +178,8 @@ impl Context {
 
 // Without padding: everybody who fills it fills all of it. A change here is a change of `ABI_VERSION`.
 const _: () = assert!(offset_of!(Context, registers) == 184);
-const _: () = assert!(size_of::<Context>() == 184 + 8 * (REGISTER_COUNT + 2) + size_of::<Limits>());
+const _: () =
+    assert!(size_of::<Context>() == 184 + 8 * (REGISTER_COUNT + 2) + 4 * MAX_CALLERS + size_of::<Limits>());
 
 /// Bits of [`Context::flags`].
 pub mod flags {

@@ -45,7 +45,7 @@ impl RecordKind {
     }
 }
 
-/// Head of a [`RecordKind::Fault`] record's payload; the message follows.
+/// Head of a [`RecordKind::Fault`] record's payload; sites of callers and the message follow.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FaultRecord {
@@ -55,8 +55,8 @@ pub struct FaultRecord {
     pub site: u32,
     /// Index of the probe.
     pub probe: u32,
-    /// Zero.
-    pub pad: u32,
+    /// How many sites of callers follow, innermost first, a `u32` each, before the message.
+    pub callers: u32,
 }
 
 const _: () = assert!(size_of::<FaultRecord>() == 16);

@@ -5,7 +5,7 @@
 //!   →  hand output to the ring  →  count and report an error
 //! ```
 
-use rstap_abi::context::{Context, REGISTER_COUNT, Registers, flags};
+use rstap_abi::context::{Context, MAX_CALLERS, REGISTER_COUNT, Registers, flags};
 use rstap_abi::fault::Fault;
 use rstap_abi::image::{HandlerEntry, LOCK_WRITE};
 use rstap_abi::limits::Limits;
@@ -200,6 +200,7 @@ impl<'a> Runner<'a> {
         context.output_len = 0;
         context.scratch_len = 0;
         context.match_groups = 0;
+        context.caller_count = 0;
         context.speculation = 0;
     }
 }
@@ -229,11 +230,17 @@ const FAULT_TEXT: usize = 96;
 #[cold]
 fn report<E: Env>(call: &Call<'_, E>, fault: Fault) {
     let context = &call.context;
+    let callers = context.callers.get(..context.caller_count as usize).unwrap_or(&context.callers);
+    let mut places = [0; 4 * MAX_CALLERS];
+    for (to, site) in places.chunks_mut(4).zip(callers) {
+        to.copy_from_slice(&site.to_le_bytes());
+    }
+    let places = places.get(..size_of_val(callers)).unwrap_or_default();
     let head = fault_head(&FaultRecord {
         fault: fault as u32,
         site: context.fault_site,
         probe: context.probe,
-        pad: 0,
+        callers: callers.len() as u32,
     });
     let mut memory = [0; FAULT_TEXT];
     let mut text = Text::new(&mut memory);
@@ -244,7 +251,7 @@ fn report<E: Env>(call: &Call<'_, E>, fault: Fault) {
             text.as_bytes()
         }
     };
-    call.push(RecordKind::Fault, &[&head, says]);
+    call.push(RecordKind::Fault, &[&head, places, says]);
 }
 
 /// The lock set of a handler.

@@ -74,14 +74,17 @@ impl<'a> Consumer<'a> {
     }
 }
 
-/// Head and text of a fault record's payload; `None` if it is not one.
-pub fn parse_fault(payload: &[u8]) -> Option<(FaultRecord, &[u8])> {
+/// Head, sites of callers and text of a fault record's payload; `None` if it is not one.
+pub fn parse_fault(payload: &[u8]) -> Option<(FaultRecord, impl Iterator<Item = u32>, &[u8])> {
     let (head, text) = payload.split_at_checked(size_of::<FaultRecord>())?;
     let (words, _) = head.as_chunks::<4>();
-    let [fault, site, probe, pad] = words else { return None };
-    let [fault, site, probe, pad] = [fault, site, probe, pad].map(|word| u32::from_le_bytes(*word));
+    let [fault, site, probe, callers] = words else { return None };
+    let [fault, site, probe, callers] = [fault, site, probe, callers].map(|word| u32::from_le_bytes(*word));
     Fault::from_code(fault)?;
-    Some((FaultRecord { fault, site, probe, pad }, text))
+    let (places, text) = text.split_at_checked((callers as usize).checked_mul(4)?)?;
+    let (places, _) = places.as_chunks::<4>();
+    let places = places.iter().map(|word| u32::from_le_bytes(*word));
+    Some((FaultRecord { fault, site, probe, callers }, places, text))
 }
 
 /// Number of the speculation that a `Speculated`, `Commit` or `Discard` record is about, and its bytes.
@@ -92,7 +95,7 @@ pub fn parse_speculation(payload: &[u8]) -> Option<(u64, &[u8])> {
 
 /// The head of a fault record as bytes.
 pub(crate) fn fault_head(record: &FaultRecord) -> [u8; size_of::<FaultRecord>()] {
-    let words = [record.fault, record.site, record.probe, record.pad];
+    let words = [record.fault, record.site, record.probe, record.callers];
     let mut bytes = [0; size_of::<FaultRecord>()];
     for (to, word) in bytes.chunks_mut(4).zip(words) {
         to.copy_from_slice(&word.to_le_bytes());

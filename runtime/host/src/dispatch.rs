@@ -16,6 +16,7 @@ use crate::environment::HostEnv;
 use crate::output::Output;
 use crate::process::Mapping;
 use crate::symbols::Symbols;
+use crate::timing::Timing;
 
 /// What all workers share.
 pub struct Shared<'s> {
@@ -33,6 +34,8 @@ pub struct Shared<'s> {
     pub target: AtomicU32,
     /// What processes have mapped.
     pub symbols: Symbols,
+    /// What handlers cost, if anybody wants to know (-t).
+    pub timing: Option<Timing>,
 }
 
 impl Shared<'_> {
@@ -147,8 +150,11 @@ impl<'w, 's> Worker<'w, 's> {
     ) -> (Outcome, bool) {
         let target = self.shared.target.load(Ordering::Relaxed);
         let env = HostEnv::new(self.owner, &self.shared.output, target, &self.shared.symbols, memory);
-        let outcome = self.runner.run(&env, probe.0, hit);
-        (outcome, env.wrote_registers())
+        let run = || (self.runner.run(&env, probe.0, hit), env.wrote_registers());
+        match &self.shared.timing {
+            Some(timing) => timing.around(probe, run),
+            None => run(),
+        }
     }
 }
 

@@ -20,6 +20,7 @@ pub mod symbols;
 mod sys;
 pub mod timers;
 mod tracers;
+pub mod timing;
 
 pub use backend::ptrace::command_words;
 pub use running::Running;

@@ -118,6 +118,8 @@ pub struct Output<'a> {
     lost: AtomicU64,
     failure: Mutex<Option<OutputError>>,
     failed: AtomicBool,
+    /// Run-time errors are counted and not told (--suppress-handler-errors).
+    pub silent_errors: bool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -147,6 +149,7 @@ impl<'a> Output<'a> {
             lost: AtomicU64::new(0),
             failure: Mutex::new(None),
             failed: AtomicBool::new(false),
+            silent_errors: false,
         }
     }
 
@@ -182,7 +185,8 @@ impl<'a> Output<'a> {
     /// Moves records from the ring to memory; whether there were any.
     fn take(&self, taken: &mut Taken<'_>, is_alive: impl Fn(u32) -> bool) -> bool {
         let Taken { consumer, buffer, pieces, bytes, warned, speculations } = taken;
-        let mut sorter = Sorter { program: self.program, pieces, bytes, warned, speculations };
+        let silent_errors = self.silent_errors;
+        let mut sorter = Sorter { program: self.program, silent_errors, pieces, bytes, warned, speculations };
         let drained = consumer.drain(buffer, is_alive, |record| sorter.take(record));
         self.lost.fetch_add(drained.lost, Ordering::Relaxed);
         drained.records > 0
@@ -265,6 +269,13 @@ impl<'a> Output<'a> {
         result
     }
 
+    /// Adds output of rstap's own behind all that handlers have printed so far.
+    pub fn say(&self, bytes: Vec<u8>, is_alive: impl Fn(u32) -> bool) {
+        let mut taken = lock(&self.taken);
+        self.take(&mut taken, is_alive);
+        taken.pieces.push(Piece::Out(bytes));
+    }
+
     /// Ends the writer thread after all that is in the ring is written.
     pub fn finish(&self) {
         self.finished.store(true, Ordering::Release);
@@ -298,6 +309,7 @@ fn shell(command: &[u8]) -> Option<Child> {
 /// Puts records where they belong.
 struct Sorter<'t> {
     program: &'t Program,
+    silent_errors: bool,
     pieces: &'t mut Vec<Piece>,
     bytes: &'t mut usize,
     warned: &'t mut HashSet<Vec<u8>>,
@@ -316,6 +328,7 @@ impl Sorter<'_> {
                 }
             }
             RecordKind::Warning => self.warn(payload),
+            RecordKind::Fault if self.silent_errors => {}
             RecordKind::Fault => {
                 if let Some(line) = fault_line(self.program, payload) {
                     self.err(line);
@@ -380,16 +393,26 @@ impl Sorter<'_> {
     }
 }
 
-/// `ERROR: TEXT near TOKEN at PLACE in probe PP`; without a place only the text.
+/// `ERROR: TEXT near TOKEN at PLACE (called from TOKEN at PLACE) in probe PP`; without a place only the text.
 fn fault_line(program: &Program, payload: &[u8]) -> Option<Vec<u8>> {
-    let (record, text) = output::parse_fault(payload)?;
+    let (record, callers, text) = output::parse_fault(payload)?;
     let mut line = [b"ERROR: ", text].concat();
-    let site = (record.site != NO_SITE).then(|| program.sites.get(record.site as usize)).flatten();
-    if let Some(site) = site {
+    let site = |number: u32| (number != NO_SITE).then(|| program.sites.get(number as usize)).flatten();
+    if let Some(site) = site(record.site) {
         line.extend(format!(" near {} at {}", site.token, site.place).bytes());
-        if let Some(probe) = program.probes.get(record.probe as usize) {
-            line.extend(format!(" in probe {}", probe.pp).bytes());
+    }
+    let mut last = None;
+    for caller in callers.filter_map(site) {
+        // A recursion is told once.
+        if last.replace(caller) == Some(caller) {
+            continue;
         }
+        line.extend(format!(" (called from {} at {})", caller.token, caller.place).bytes());
+    }
+    if site(record.site).is_some()
+        && let Some(probe) = program.probes.get(record.probe as usize)
+    {
+        line.extend(format!(" in probe {}", probe.pp).bytes());
     }
     line.push(b'\n');
     Some(line)
@@ -400,8 +423,9 @@ mod tests {
     use super::*;
     use rstap_program::{Point, Probe, Site};
 
-    fn fault(site: u32) -> Vec<u8> {
-        let words = [rstap_abi::fault::Fault::Raised as u32, site, 0, 0];
+    fn fault(site: u32, callers: &[u32]) -> Vec<u8> {
+        let head = [rstap_abi::fault::Fault::Raised as u32, site, 0, callers.len() as u32];
+        let words = [&head, callers].concat();
         let mut payload: Vec<u8> = words.iter().flat_map(|w| w.to_le_bytes()).collect();
         payload.extend(b"boom");
         payload
@@ -414,11 +438,17 @@ mod tests {
             sites: vec![Site { token: "identifier 'error'".into(), place: "a.stp:2:30".into() }],
             ..Program::default()
         };
-        let line =
-            |site| String::from_utf8(fault_line(&program, &fault(site)).expect("a fault")).expect("text");
-        assert_eq!(line(0), "ERROR: boom near identifier 'error' at a.stp:2:30 in probe begin\n");
-        assert_eq!(line(NO_SITE), "ERROR: boom\n");
-        assert_eq!(line(7), "ERROR: boom\n");
+        let line = |site, callers: &[u32]| {
+            String::from_utf8(fault_line(&program, &fault(site, callers)).expect("a fault")).expect("text")
+        };
+        assert_eq!(line(0, &[]), "ERROR: boom near identifier 'error' at a.stp:2:30 in probe begin\n");
+        assert_eq!(
+            line(0, &[7, 0, 0]),
+            "ERROR: boom near identifier 'error' at a.stp:2:30 \
+             (called from identifier 'error' at a.stp:2:30) in probe begin\n"
+        );
+        assert_eq!(line(NO_SITE, &[]), "ERROR: boom\n");
+        assert_eq!(line(7, &[]), "ERROR: boom\n");
         assert_eq!(fault_line(&program, b"short"), None);
     }
 
@@ -429,6 +459,7 @@ mod tests {
         let (mut warned, mut speculations) = (HashSet::new(), HashMap::new());
         let mut sorter = Sorter {
             program: &program,
+            silent_errors: false,
             pieces: &mut pieces,
             bytes: &mut bytes,
             warned: &mut warned,

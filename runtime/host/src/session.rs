@@ -43,6 +43,7 @@ use crate::signals::Signals;
 use crate::symbols::{DebugPlaces, Symbols};
 use crate::timers::{Due, Stop, Timers};
 use crate::tracers::Tracers;
+use crate::timing::Timing;
 
 /// What a session works on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -69,8 +70,10 @@ pub struct Options {
     pub timeout: Option<Duration>,
     /// No warnings (-w).
     pub suppress_warnings: bool,
-    /// Run-time errors do not count for the exit status (--suppress-handler-errors).
+    /// Run-time errors are only counted: no message, no exit status (--suppress-handler-errors).
     pub suppress_handler_errors: bool,
+    /// Says at the end how often each probe was hit and what it cost (-t).
+    pub timing: bool,
     /// SIGINT, SIGTERM, SIGHUP and SIGQUIT end the session instead of the process. Off for programs that have their
     /// own idea of signals, and end the session with [`Ender::end`].
     pub handle_signals: bool,
@@ -103,6 +106,7 @@ impl Default for Options {
             timeout: None,
             suppress_warnings: false,
             suppress_handler_errors: false,
+            timing: false,
             handle_signals: true,
             backend: Backend::default(),
             ring_bytes: 4 << 20,
@@ -265,18 +269,24 @@ impl Session {
         let image = unsafe { self.image.image() }.ok_or(SessionError::BadImage)?;
         let session = SessionView::new(arena).map_err(|_| SessionError::BadPlan)?;
         let consumer = Consumer::new(&arena, &self.plan).map_err(|_| SessionError::BadPlan)?;
+        let mut output = Output::new(&self.program, consumer, self.plan.ring_words);
+        output.silent_errors = self.options.suppress_handler_errors;
         let shared = Shared {
             program: &self.program,
             image,
             arena,
             session,
-            output: Output::new(&self.program, consumer, self.plan.ring_words),
+            output,
             target: AtomicU32::new(0),
             symbols: Symbols::new(self.options.debug_places.clone()),
+            timing: self.options.timing.then(|| Timing::new(&self.program)),
         };
         std::thread::scope(|scope| {
             let writer = scope.spawn(|| shared.output.run(sink, is_alive, || self.ender.end()));
             let outcome = self.run_with_output(&shared, signals.as_ref());
+            if let Some(timing) = &shared.timing {
+                shared.output.say(timing.report(&self.program).into_bytes(), is_alive);
+            }
             shared.output.finish();
             let _ = writer.join();
             outcome.map(|outcome| self.conclude(&shared, outcome))

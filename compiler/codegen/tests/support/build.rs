@@ -71,7 +71,7 @@ pub fn print(args: Vec<Expr>) -> Stmt {
         })
         .collect();
     directives.push(Directive::Literal(b"\n".to_vec()));
-    Stmt::Print(Format { directives, args })
+    Stmt::Print(Format { directives, args }, SiteId(0))
 }
 
 pub fn locals(types: &[Type]) -> Vec<Local> {
@@ -99,6 +99,7 @@ pub fn script(
             pp: "begin".to_owned(),
             pn: "begin".to_owned(),
             function: String::new(),
+            place: String::new(),
             handler: HandlerId(0),
             flags: rstap_abi::context::flags::INTERRUPTIBLE,
             entry: None,

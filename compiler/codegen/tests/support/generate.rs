@@ -212,7 +212,7 @@ impl Generator {
             directives.push(Directive::Literal(b" ".to_vec()));
         }
         directives.push(Directive::Literal(b"\n".to_vec()));
-        Stmt::Print(Format { directives, args })
+        Stmt::Print(Format { directives, args }, SiteId(0))
     }
 
     fn statements(&mut self, scope: &Scope) -> Vec<Stmt> {
@@ -229,7 +229,7 @@ impl Generator {
                 let args = (0..1 + self.random.below(3)).map(|_| self.any(3, scope)).collect();
                 self.show(args)
             }
-            6 => Stmt::Print(self.format(scope)),
+            6 => Stmt::Print(self.format(scope), SiteId(0)),
             7 => {
                 let stat = self.stat(scope, true);
                 let value = self.small(scope);

@@ -181,7 +181,7 @@ impl Draining<'_, '_> {
             |record| match record.kind {
                 RecordKind::Output => gathered.output.extend_from_slice(record.payload),
                 RecordKind::Fault => {
-                    let (head, text) = parse_fault(record.payload).expect("a fault record");
+                    let (head, _, text) = parse_fault(record.payload).expect("a fault record");
                     let fault = Fault::from_code(head.fault).expect("a known fault");
                     gathered.fault = Some((fault, head.site, text.escape_ascii().to_string()));
                 }

@@ -145,6 +145,8 @@ pub struct DerivedProbe {
     pub pn: String,
     /// `ppfunc()`
     pub function: String,
+    /// The written point, `FILE:LINE:COLUMN`; empty for what the compiler added.
+    pub place: String,
     /// What it runs.
     pub handler: HandlerId,
     /// Bits of `rstap_abi::context::flags` of its context.
@@ -163,7 +165,7 @@ pub enum Stmt {
     /// `s <<< v`
     Aggregate(StatRef, Expr, SiteId),
     /// `printf` and its like, to the output.
-    Print(Format),
+    Print(Format, SiteId),
     /// `print(@hist_x(s))`
     PrintHistogram(StatRef),
     /// `if`

@@ -110,7 +110,7 @@ impl<'s> Printer<'s> {
                 put!(self, " <<< ");
                 self.expr(value);
             }
-            Stmt::Print(format) => self.format("printf", format),
+            Stmt::Print(format, _) => self.format("printf", format),
             Stmt::PrintHistogram(stat) => {
                 put!(self, "print_histogram(");
                 self.stat(stat);

@@ -65,7 +65,7 @@ pub fn expressions(statement: &Stmt) -> Vec<&Expr> {
             vec![expr]
         }
         Stmt::Aggregate(stat, value, _) => stat_parts(stat).chain([value]).collect(),
-        Stmt::Print(Format { args, .. }) => args.iter().collect(),
+        Stmt::Print(Format { args, .. }, _) => args.iter().collect(),
         Stmt::PrintHistogram(stat) | Stmt::ForeachBucket(_, stat, _) => stat_parts(stat).collect(),
         Stmt::Loop(condition, _, step) => condition.iter().chain(step).collect(),
         Stmt::Foreach(walk) => {
@@ -138,6 +138,13 @@ pub fn site(expr: &Expr) -> Option<SiteId> {
 pub fn last_site(statements: &[Stmt]) -> Option<SiteId> {
     let mut last = None;
     each_expr_in(statements, &mut |expr| last = site(expr).or(last));
+    last
+}
+
+/// The last place named in an expression.
+pub fn last_site_in(expr: &Expr) -> Option<SiteId> {
+    let mut last = None;
+    each_expr(expr, &mut |part| last = site(part).or(last));
     last
 }
 

@@ -31,15 +31,15 @@ impl Lowerer<'_, '_> {
                 ir::Expr { ty, kind: ir::ExprKind::Read(place, self.site(expr.token)) }
             }
             ExprKind::AddressOf(target) => self.target(target, expr.token, Use::Address),
-            ExprKind::Assign(op, place, value) => self.assign(*op, place, value, expr.token),
+            ExprKind::Assign(op, place, value, name) => self.assign(*op, place, value, *name),
             ExprKind::Aggregate(..) => {
                 self.error(
                     Diagnostic::error("'<<<' yields no value").at(expr.token, "it can only be a statement"),
                 );
                 long(ir::ExprKind::Long(0))
             }
-            ExprKind::Crement { increment, prefix, place } => {
-                self.crement(*increment, *prefix, place, expr.token)
+            ExprKind::Crement { increment, prefix, place, name } => {
+                self.crement(*increment, *prefix, place, *name)
             }
             ExprKind::Unary(op, operand) => {
                 let operand = self.expr(operand);
@@ -118,8 +118,11 @@ impl Lowerer<'_, '_> {
             return self.write_target(target, token, value);
         }
         let (place, ty) = self.place(place);
+        let value_token = value.token;
         let value = Box::new(self.expr(value));
-        let site = self.site(token);
+        let divides = matches!(op, Some(BinaryOp::Div | BinaryOp::Mod));
+        // A division fails for its divisor, everything else for the place.
+        let site = self.site(if divides { value_token } else { token });
         match op.map(operator) {
             Some(Operator::Binary(op)) => ir::Expr {
                 ty,

@@ -78,7 +78,7 @@ impl Lowerer<'_, '_> {
                 if format.directives.is_empty() {
                     return None;
                 }
-                ir::Stmt::Print(format)
+                ir::Stmt::Print(format, self.site(expr.token))
             }
             ExprKind::Ternary(condition, then, otherwise) => {
                 let condition = self.expr(condition);
@@ -93,8 +93,8 @@ impl Lowerer<'_, '_> {
     /// The same where only an expression can stand. `x++` does not need its old value here.
     fn effect_expr(&mut self, expr: &Expr) -> ir::Expr {
         match &expr.kind {
-            ExprKind::Crement { increment, place, .. } if !matches!(place, Place::Target(_)) => {
-                self.crement(*increment, true, place, expr.token)
+            ExprKind::Crement { increment, place, name, .. } if !matches!(place, Place::Target(_)) => {
+                self.crement(*increment, true, place, *name)
             }
             _ => self.expr(expr),
         }

@@ -36,6 +36,14 @@ pub type Resolved<'d> = Result<Vec<DerivedPoint<'d>>, Box<Diagnostic>>;
 /// list, also when it fails.
 pub type Family<'a, 'd> = dyn Fn(&ast::ProbePoint, &mut Vec<Diagnostic>) -> Resolved<'d> + 'a;
 
+/// The forms of probe points there are, sorted, with `number` and `string` for arguments.
+pub fn forms() -> Vec<String> {
+    let mut forms: Vec<String> =
+        session::forms().into_iter().chain(timer::forms()).chain(process::spec::forms()).collect();
+    forms.sort();
+    forms
+}
+
 /// A point as written, without its condition: `process("x").function("y").return?`.
 pub fn point_text(point: &ast::ProbePoint) -> String {
     let mut text = components_text(&point.components);

@@ -12,7 +12,7 @@ pub(crate) mod missing_debug;
 mod no_match;
 mod plt;
 pub(crate) mod program;
-mod spec;
+pub mod spec;
 
 use std::path::PathBuf;
 use std::rc::Rc;

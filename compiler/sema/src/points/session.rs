@@ -10,6 +10,12 @@ use super::{DerivedPoint, Resolved, invalid_suffix, point_text};
 /// First components of the family.
 pub const NAMES: &[&str] = &["begin", "end", "error", "never"];
 
+/// All forms, with `number` for an argument.
+pub fn forms() -> Vec<String> {
+    let numbered = NAMES.iter().filter(|name| **name != "never").map(|name| format!("{name}(number)"));
+    NAMES.iter().map(|name| (*name).to_owned()).chain(numbered).collect()
+}
+
 /// The derived point of a written one.
 pub fn resolve<'d>(point: &ProbePoint) -> Resolved<'d> {
     let [first, suffix @ ..] = &point.components[..] else {

@@ -30,6 +30,14 @@ const MAX_HZ: i64 = 1_000_000_000;
 /// Rate of `timer.profile`.
 const PROFILE_HZ: u64 = 1000;
 
+/// All forms, with `number` for an argument.
+pub fn forms() -> Vec<String> {
+    let units = UNITS.iter().flat_map(|(unit, _)| {
+        [format!("timer.{unit}(number)"), format!("timer.{unit}(number).randomize(number)")]
+    });
+    units.chain(["timer.hz(number)", "timer.profile"].map(str::to_owned)).collect()
+}
+
 /// The derived point of a written one.
 pub fn resolve<'d>(point: &ProbePoint) -> Resolved<'d> {
     let place = place(point)?;

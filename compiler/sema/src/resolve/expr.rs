@@ -14,7 +14,12 @@ use crate::target_var::Scope;
 impl Resolver<'_, '_, '_> {
     /// Resolves an expression. After an error the result stands for anything: the pass ends before it is looked at.
     pub(super) fn expr(&mut self, expr: &ast::Expr) -> Expr {
-        Expr { kind: self.expr_kind(expr), token: expr.token }
+        let token = match &expr.kind {
+            // What can go wrong there is about the statistic.
+            ast::ExprKind::Assign(AssignOp::Aggregate, left, _) => left.token,
+            _ => expr.token,
+        };
+        Expr { kind: self.expr_kind(expr), token }
     }
 
     fn boxed(&mut self, expr: &ast::Expr) -> Box<Expr> {
@@ -43,7 +48,8 @@ impl Resolver<'_, '_, '_> {
             ast::ExprKind::Crement { increment, prefix, target } => match self.place(target) {
                 Some(place) => {
                     self.note_write(&place, target.token);
-                    ExprKind::Crement { increment: *increment, prefix: *prefix, place }
+                    let name = target.token;
+                    ExprKind::Crement { increment: *increment, prefix: *prefix, place, name }
                 }
                 None => self.poison("invalid lvalue type", target.token),
             },
@@ -175,7 +181,7 @@ impl Resolver<'_, '_, '_> {
             AssignOp::With(op) => Some(op),
             AssignOp::Set | AssignOp::Aggregate => None,
         };
-        ExprKind::Assign(op, place, self.boxed(right))
+        ExprKind::Assign(op, place, self.boxed(right), left.token)
     }
 
     /// What can be read or assigned at an expression; `None` without a word if it has no such form.

@@ -225,7 +225,8 @@ impl Resolver<'_, '_, '_> {
                 self.note_arity(global, 0, name.span);
                 let local = self.hidden_local(&name.text, name.span);
                 let read = Expr { kind: ExprKind::Read(Place::Var(Var::Local(local))), token: name.span };
-                let assign = ExprKind::Assign(None, Place::Var(Var::Global(global)), Box::new(read));
+                let place = Place::Var(Var::Global(global));
+                let assign = ExprKind::Assign(None, place, Box::new(read), name.span);
                 (local, vec![Stmt::Expr(Expr { kind: assign, token: name.span })])
             }
         }

@@ -1,6 +1,7 @@
 //! The library of script files: `stdlib/`, embedded in the binary, and the directories of `-I`. It knows which file
 //! declares a name without parsing any, so that a run parses only what its script uses.
 
+mod describe;
 mod scan;
 
 use std::borrow::Cow;

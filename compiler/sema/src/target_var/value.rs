@@ -419,7 +419,8 @@ mod tests {
             width: UNSET,
             precision: UNSET,
         };
-        let print = Stmt::Print(Format { directives: vec![signed], args: vec![expr] });
+        let format = Format { directives: vec![signed], args: vec![expr] };
+        let print = Stmt::Print(format, SiteId(0));
         let handler =
             Handler { name: String::new(), locals: Vec::new(), body: vec![print], locks: Vec::new() };
         let script = Script { handlers: vec![handler], ..Script::default() };

@@ -39,8 +39,8 @@ impl<E: Environment> Evaluator<'_, E> {
             Stmt::Aggregate(stat, value, site) => {
                 self.aggregate(stat, value, locals).map_err(|e| at(e, *site))?
             }
-            Stmt::Print(format) => {
-                let text = self.format(format, locals)?;
+            Stmt::Print(format, site) => {
+                let text = self.format(format, locals).map_err(|e| at(e, *site))?;
                 self.outcome.output.extend(text);
             }
             Stmt::PrintHistogram(stat) => {

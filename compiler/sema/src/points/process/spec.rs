@@ -205,6 +205,30 @@ impl Node {
     }
 }
 
+/// All forms, with `number` and `string` for arguments; `user` before them is left out.
+pub fn forms() -> Vec<String> {
+    let mut forms = Vec::new();
+    let mut open = vec![(Node::User, String::new())];
+    while let Some((node, text)) = open.pop() {
+        for (name, arguments, to) in node.edges().iter().filter(|edge| edge.2 != Node::Unsupported) {
+            for argument in *arguments {
+                let argument = match argument {
+                    Argument::None => "",
+                    Argument::Number => "(number)",
+                    Argument::Text => "(string)",
+                };
+                let dot = if text.is_empty() { "" } else { "." };
+                let longer = format!("{text}{dot}{name}{argument}");
+                if to.is_complete() {
+                    forms.push(longer.clone());
+                }
+                open.push((*to, longer));
+            }
+        }
+    }
+    forms
+}
+
 /// A component with the edge that it took.
 #[derive(Clone, Copy)]
 struct Step<'p> {
