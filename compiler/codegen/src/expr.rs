@@ -8,7 +8,7 @@ use cranelift_codegen::ir::{Block, InstBuilder, MemFlagsData, Value};
 use rstap_abi::builtins::{Builtin, Ret};
 use rstap_abi::context::Context;
 use rstap_abi::fault::Fault;
-use rstap_sema::ir::{BinaryOp, CompareOp, Expr, ExprKind, SiteId, StatRef, Type, UnaryOp};
+use rstap_sema::ir::{BinaryOp, CompareOp, Expr, ExprKind, SiteId, StatIndex, StatRef, Type, UnaryOp};
 
 use rstap_sema::regex::Pattern;
 
@@ -101,7 +101,7 @@ impl Emitter<'_, '_, '_> {
                 let op = self.long(*op as i64);
                 self.call_long(Builtin::stat_get, &[stat, op], Some(*site))
             }
-            ExprKind::HistogramBucket(stat, index, site) => self.bucket(stat, index, *site),
+            ExprKind::StatAt(stat, which, index, site) => self.stat_at(stat, *which, index, *site),
             ExprKind::Register(number) => {
                 let at = offset_of!(Context, registers) + usize::from(*number) * 8;
                 self.load64(at)
@@ -335,7 +335,7 @@ impl Emitter<'_, '_, '_> {
         merged.map_or(Operand::Long(first), Operand::Str)
     }
 
-    fn bucket(&mut self, stat: &StatRef, index: &Expr, site: SiteId) -> Value {
+    fn stat_at(&mut self, stat: &StatRef, which: StatIndex, index: &Expr, site: SiteId) -> Value {
         let (stat, index) = match stat {
             StatRef::Element(global, key) => {
                 // Found only after the index is evaluated, which may delete or make elements.
@@ -351,7 +351,13 @@ impl Emitter<'_, '_, '_> {
                 (self.stat(stat, Some(site)), index)
             }
         };
-        self.call_long(Builtin::hist_bucket, &[stat, index], Some(site))
+        match which {
+            StatIndex::Bucket => self.call_long(Builtin::hist_bucket, &[stat, index], Some(site)),
+            StatIndex::Quantile { of } => {
+                let of = self.long(of);
+                self.call_long(Builtin::stat_quantile, &[stat, index, of], Some(site))
+            }
+        }
     }
 
     fn memory(&mut self, address: &Expr, size: u8, signed: bool, site: SiteId) -> Value {

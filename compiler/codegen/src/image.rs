@@ -1,13 +1,14 @@
 //! Puts the image together, as `rstap_abi::image` describes it:
 //!
 //! ```text
-//! header · constants · handler table · probe table · lock sets · code (functions, then handlers)
+//! header · constants · handler table · probe table · lock sets · conditions · code (functions, then handlers)
 //! ```
 
 use rstap_abi::ABI_VERSION;
-use rstap_abi::image::{HandlerEntry, ImageHeader, LOCK_WRITE, MAGIC, ProbeEntry, Text};
+use rstap_abi::image::{ConditionEntry, HandlerEntry, ImageHeader, LOCK_WRITE, MAGIC, ProbeEntry, Text};
+use rstap_abi::layout::VALUE;
 use rstap_program::ArenaPlan;
-use rstap_sema::ir::{Handler, Script};
+use rstap_sema::ir::{GlobalId, Handler, Script};
 
 use crate::CodegenError;
 use crate::bytes::{push_u32, push_u64};
@@ -30,14 +31,18 @@ pub(crate) fn assemble(
     handlers: &[PlacedHandler],
     code: &[u8],
 ) -> Result<Vec<u8>, CodegenError> {
-    let probes = probe_entries(script, &mut constants);
+    let probes = probe_entries(script, arena, &mut constants);
     let locks: Vec<Vec<u64>> = script.handlers.iter().map(|handler| lock_set(handler, arena)).collect();
 
     let handlers_at = (START + constants.bytes().len()).next_multiple_of(ALIGN);
     let probes_at = handlers_at + handlers.len() * size_of::<HandlerEntry>();
     let locks_at = (probes_at + probes.len() * size_of::<ProbeEntry>()).next_multiple_of(ALIGN);
     let lock_count: usize = locks.iter().map(Vec::len).sum();
-    let code_at = (locks_at + lock_count * 8).next_multiple_of(ALIGN);
+    let conditions: Vec<Vec<ConditionEntry>> =
+        script.handlers.iter().map(|handler| conditions(handler, script, arena)).collect();
+    let condition_count: usize = conditions.iter().map(Vec::len).sum();
+    let conditions_at = locks_at + lock_count * 8;
+    let code_at = (conditions_at + condition_count * size_of::<ConditionEntry>()).next_multiple_of(ALIGN);
     let size = code_at + code.len();
     if size > i32::MAX as usize {
         return Err(CodegenError::ImageTooLarge { size });
@@ -58,13 +63,16 @@ pub(crate) fn assemble(
     );
     image.extend_from_slice(constants.bytes());
     image.resize(handlers_at, 0);
-    let mut set_at = locks_at;
-    for (handler, set) in handlers.iter().zip(&locks) {
+    let (mut set_at, mut list_at) = (locks_at, conditions_at);
+    for ((handler, set), conditions) in handlers.iter().zip(&locks).zip(&conditions) {
         push_u32(&mut image, (code_at + handler.code) as u32);
         push_u32(&mut image, set_at as u32);
         push_u32(&mut image, set.len() as u32);
         push_u32(&mut image, handler.stack_bytes);
+        push_u32(&mut image, list_at as u32);
+        push_u32(&mut image, conditions.len() as u32);
         set_at += set.len() * 8;
+        list_at += conditions.len() * size_of::<ConditionEntry>();
     }
     for probe in &probes {
         push_u32(&mut image, probe.handler);
@@ -73,10 +81,15 @@ pub(crate) fn assemble(
             push_u32(&mut image, text.at);
             push_u32(&mut image, text.len);
         }
+        push_u32(&mut image, probe.condition);
     }
     image.resize(locks_at, 0);
     for lock in locks.iter().flatten() {
         push_u64(&mut image, *lock);
+    }
+    for condition in conditions.iter().flatten() {
+        push_u32(&mut image, condition.handler);
+        push_u32(&mut image, condition.outcome);
     }
     image.resize(code_at, 0);
     image.extend_from_slice(code);
@@ -94,7 +107,7 @@ fn push_header(image: &mut Vec<u8>, header: &ImageHeader) {
     assert_eq!(image.len(), START, "the header has no other fields");
 }
 
-fn probe_entries(script: &Script, constants: &mut Constants) -> Vec<ProbeEntry> {
+fn probe_entries(script: &Script, arena: &ArenaPlan, constants: &mut Constants) -> Vec<ProbeEntry> {
     let mut text = |text: &str| -> Text { constants.text(text.as_bytes()) };
     script
         .probes
@@ -105,8 +118,27 @@ fn probe_entries(script: &Script, constants: &mut Constants) -> Vec<ProbeEntry> 
             pp: text(&probe.pp),
             pn: text(&probe.pn),
             function: text(&probe.function),
+            condition: probe
+                .condition
+                .and_then(|id| outcome(script.conditions[id].outcome, arena))
+                .unwrap_or(0),
         })
         .collect()
+}
+
+fn conditions(handler: &Handler, script: &Script, arena: &ArenaPlan) -> Vec<ConditionEntry> {
+    let entry = |&id: &usize| {
+        let condition = &script.conditions[id];
+        Some(ConditionEntry { handler: condition.handler.0, outcome: outcome(condition.outcome, arena)? })
+    };
+    handler.conditions.iter().filter_map(entry).collect()
+}
+
+/// Where a condition's outcome is, in words of the arena. Behind 32 GiB of arrays there is no room for a number; the
+/// condition then has no outcome, and its handlers alone look at it.
+fn outcome(global: GlobalId, arena: &ArenaPlan) -> Option<u32> {
+    let at = arena.globals[global.0 as usize].at.bytes + VALUE;
+    u32::try_from(at / 8).ok()
 }
 
 fn lock_set(handler: &Handler, arena: &ArenaPlan) -> Vec<u64> {

@@ -342,10 +342,11 @@ fn statistics_and_their_histograms() {
     let shape = StatShape {
         histogram: Histogram::Linear { start: 0, stop: 20, interval: 5 },
         variance: true,
+        sketch: true,
         variance_shift: 0,
     };
     let stat = || StatRef::Element(GlobalId(0), vec![text("k")]);
-    let bucket = |index| long(ExprKind::HistogramBucket(stat(), Box::new(index), SITE));
+    let bucket = |index| long(ExprKind::StatAt(stat(), StatIndex::Bucket, Box::new(index), SITE));
     let mut body: Vec<Stmt> =
         [-9, 0, 5, 5, 10, 99].map(|value| Stmt::Aggregate(stat(), num(value), SITE)).into_iter().collect();
     body.push(Stmt::PrintHistogram(stat()));

@@ -29,7 +29,7 @@ use crate::tapset::Tapset;
 use crate::target_var::Scope;
 use crate::types::{Types, infer};
 use crate::usage::{Usage, reachable};
-use crate::{ast_walk, autoprint, check, locks, nesting, optimize};
+use crate::{ast_walk, autoprint, check, conditions, ir, locks, nesting, optimize};
 
 /// What pass 2 is told besides the script.
 #[derive(Clone, Debug, Default)]
@@ -78,7 +78,7 @@ fn stages<'d>(
 ) -> Stage<Script> {
     let process = ProcessPoints::new(files, options.target.clone());
     let mut symbols = Symbols::new(sources, tapset, &options.config, scripts);
-    let (mut tree, mut leaves) = resolve(&mut symbols, &process, options);
+    let (mut tree, mut leaves, conditions) = resolve(&mut symbols, &process, options);
     diagnostics.append(&mut symbols.diagnostics);
     diagnostics.extend(process.incomplete());
     drop(symbols);
@@ -96,13 +96,13 @@ fn stages<'d>(
     }
     stop_on_errors(diagnostics)?;
 
-    let live = Live::of(&tree, &leaves);
+    let live = Live::of(&tree, &leaves, &conditions);
     let preset = |name: &str| options.globals.iter().any(|(n, _)| n == name);
     optimize::warn_never_assigned(&tree, &live.bodies, &live.functions, &preset, diagnostics);
     let types = infer(&tree, &live.bodies, &live.functions, diagnostics);
     stop_on_errors(diagnostics)?;
 
-    let script = lower(&tree, &types, sources, &process, &live, &leaves, options, diagnostics);
+    let script = lower(&tree, &types, sources, &process, &live, &leaves, &conditions, options, diagnostics);
     stop_on_errors(diagnostics)?;
     Some(script)
 }
@@ -115,7 +115,16 @@ fn stop_on_errors(diagnostics: &[Diagnostic]) -> Stage<()> {
 struct Planted<'d> {
     /// The written point.
     span: Span,
+    /// Its condition, if globals alone decide about it.
+    condition: Option<usize>,
     points: Vec<(usize, DerivedPoint<'d>)>,
+}
+
+/// A condition of probe points: the body that evaluates it, the global for its outcome, and its text.
+struct Condition {
+    body: usize,
+    outcome: usize,
+    text: String,
 }
 
 /// Expands the probe points and resolves the handlers and functions.
@@ -123,11 +132,12 @@ fn resolve<'d>(
     symbols: &mut Symbols<'_>,
     process: &ProcessPoints<'d>,
     options: &Options,
-) -> (Tree, Vec<Planted<'d>>) {
+) -> (Tree, Vec<Planted<'d>>, Vec<Condition>) {
     let mut resolver = Resolver::new(symbols, options.unoptimized, options.guru);
     resolver.global_scope = process.global_scope();
     let mut planted = Vec::new();
     let mut bodies = HashMap::new();
+    let (mut conditions, mut by_guards) = (Vec::new(), HashMap::new());
     // Resolving a handler may load library files with probes of their own.
     let mut index = 0;
     while index < resolver.symbols.probes.len() {
@@ -136,13 +146,27 @@ fn resolve<'d>(
             resolver.body(String::new(), &[], &[Part::Probe(index)], None);
         }
         for leaf in leaves {
-            plant(&mut resolver, leaf, &mut bodies, &mut planted);
+            let guards: Vec<Span> = leaf.guards.iter().map(|(guard, _)| guard.span).collect();
+            let condition = match leaf.guards.is_empty() {
+                true => None,
+                false => *by_guards.entry(guards).or_insert_with(|| {
+                    let (body, outcome) = resolver.condition(&leaf.guards)?;
+                    let texts = leaf.guards.iter().map(|(guard, _)| rstap_syntax::print::expr(guard));
+                    conditions.push(Condition {
+                        body,
+                        outcome,
+                        text: texts.collect::<Vec<_>>().join(" && "),
+                    });
+                    Some(conditions.len() - 1)
+                }),
+            };
+            plant(&mut resolver, leaf, condition, &mut bodies, &mut planted);
         }
         resolver.called_functions();
         index += 1;
     }
     resolver.check_unused_functions();
-    (resolver.tree, planted)
+    (resolver.tree, planted, conditions)
 }
 
 /// What makes two handlers one: bodies, conditions, and the answers to `@defined`.
@@ -151,6 +175,7 @@ type BodyKey = (Vec<Part>, Vec<Span>, Vec<bool>);
 fn plant<'d>(
     resolver: &mut Resolver<'_, '_, 'd>,
     leaf: Leaf<'d>,
+    condition: Option<usize>,
     bodies: &mut HashMap<BodyKey, usize>,
     planted: &mut Vec<Planted<'d>>,
 ) {
@@ -172,7 +197,7 @@ fn plant<'d>(
         });
         points.push((body, point));
     }
-    planted.push(Planted { span: leaf.span, points });
+    planted.push(Planted { span: leaf.span, condition, points });
 }
 
 /// Leaves out probes whose handler has nothing left, with a warning for each declaration.
@@ -201,9 +226,10 @@ struct Live {
 }
 
 impl Live {
-    fn of(tree: &Tree, planted: &[Planted<'_>]) -> Live {
+    fn of(tree: &Tree, planted: &[Planted<'_>], conditions: &[Condition]) -> Live {
         let mut bodies: Vec<usize> =
             planted.iter().flat_map(|leaf| &leaf.points).map(|(body, _)| *body).collect();
+        bodies.extend(conditions.iter().map(|condition| condition.body));
         bodies.sort_unstable();
         bodies.dedup();
         let functions = reachable(tree, &bodies);
@@ -233,6 +259,7 @@ fn lower<'d>(
     process: &ProcessPoints<'d>,
     live: &Live,
     planted: &[Planted<'d>],
+    conditions: &[Condition],
     options: &Options,
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Script {
@@ -245,8 +272,12 @@ fn lower<'d>(
     let mut lowerer = Lowerer::new(tree, types, sources, options.limits, used, global_scope.clone());
     lowerer.skip_badvars = options.skip_badvars;
     let mut output = Output { global_scope, ..Output::default() };
+    for condition in conditions {
+        output.condition(&mut lowerer, condition, diagnostics);
+    }
     for leaf in planted {
         output.place = sources.place(leaf.span);
+        output.current = leaf.condition;
         output.leaf(&mut lowerer, tree, leaf, diagnostics);
     }
     let globals = globals(&lowerer, &live.globals, options, diagnostics);
@@ -300,14 +331,33 @@ struct Output<'d> {
     probes: Vec<DerivedProbe>,
     /// Probes that save values for the return probe with this index.
     entries: Vec<(usize, DerivedProbe)>,
+    conditions: Vec<ir::Condition>,
     by_hash: HashMap<u64, Vec<HandlerId>>,
     shared: HashMap<usize, HandlerId>,
-    /// The written point at work, for reports.
+    /// The written point at work, for reports, and its condition.
     place: String,
+    current: Option<usize>,
     global_scope: Option<Rc<dyn Scope + 'd>>,
 }
 
 impl<'d> Output<'d> {
+    fn condition(
+        &mut self,
+        lowerer: &mut Lowerer<'_, 'd>,
+        condition: &Condition,
+        diagnostics: &mut Vec<Diagnostic>,
+    ) {
+        let outcome = lowerer.global_id(condition.outcome).expect("its body writes it");
+        match lowerer.handler(condition.body, None, false) {
+            Ok(lowered) => {
+                let handler = self.handler(lowered.handler);
+                let text = condition.text.clone();
+                self.conditions.push(ir::Condition { handler, outcome, text });
+            }
+            Err(errors) => diagnostics.extend(errors),
+        }
+    }
+
     fn leaf(
         &mut self,
         lowerer: &mut Lowerer<'_, 'd>,
@@ -365,7 +415,13 @@ impl<'d> Output<'d> {
         if lowered.saves.is_empty() {
             return;
         }
-        let saver = self.handler(Handler { name, locals, body: lowered.saves, locks: Vec::new() });
+        let saver = self.handler(Handler {
+            name,
+            locals,
+            body: lowered.saves,
+            locks: Vec::new(),
+            conditions: Vec::new(),
+        });
         self.probes[index].entry_bytes = lowered.entry_bytes;
         let mut entry = self.probes[index].clone();
         entry.point = Point::Never;
@@ -383,6 +439,7 @@ impl<'d> Output<'d> {
             place: self.place.clone(),
             handler,
             flags: point.flags,
+            condition: self.current,
             entry: None,
             entry_bytes: 0,
         });
@@ -427,6 +484,7 @@ impl<'d> Output<'d> {
             place: String::new(),
             handler,
             flags: flags::INTERRUPTIBLE,
+            condition: None,
             entry: None,
             entry_bytes: 0,
         });
@@ -445,16 +503,20 @@ impl<'d> Output<'d> {
             self.probes.push(entry);
         }
         locks::assign(&mut self.handlers, &functions);
+        conditions::assign(&mut self.handlers, &self.conditions);
         let max_nesting = nesting::limit(&self.handlers, &functions, limits.max_nesting);
-        Script {
+        let mut script = Script {
             globals,
             functions,
             handlers: self.handlers,
             probes: self.probes,
+            conditions: self.conditions,
             modules: process.modules(),
             sites: lowerer.sites,
             limits: Limits { max_nesting, ..limits },
-        }
+        };
+        conditions::initialise(&mut script);
+        script
     }
 }
 

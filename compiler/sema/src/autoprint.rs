@@ -14,7 +14,13 @@ use crate::lower::add_text;
 pub fn handler(globals: &[(GlobalId, &Global)], site: SiteId) -> Handler {
     let mut printer = Printer { locals: Vec::new(), site };
     let body = globals.iter().map(|&(id, global)| printer.global(id, global)).collect();
-    Handler { name: "end".to_owned(), locals: printer.locals, body, locks: Vec::new() }
+    Handler {
+        name: "end".to_owned(),
+        locals: printer.locals,
+        body,
+        locks: Vec::new(),
+        conditions: Vec::new(),
+    }
 }
 
 struct Printer {

@@ -8,8 +8,9 @@ use rstap_abi::layout::StatShape;
 use rstap_syntax::ast::{self, Literal, StatOp, TypeName, UnaryOp};
 use rstap_syntax::source::Span;
 
-use crate::ir::Directive;
+use crate::ir::{Directive, StatIndex};
 use crate::regex::Pattern;
+use crate::target_var::Origin;
 
 /// All that is resolved. Indices into its vectors are plain `usize`; they never leave pass 2.
 #[derive(Debug, Default)]
@@ -54,6 +55,8 @@ pub struct Local {
     pub walks: Option<usize>,
     /// Made by the compiler: no advice about it.
     pub hidden: bool,
+    /// The target variable that its first value was made of.
+    pub origin: Option<Rc<Origin>>,
 }
 
 /// A function.
@@ -136,8 +139,10 @@ pub enum Place {
 pub struct Target {
     /// As written.
     pub ast: Rc<ast::Target>,
-    /// The base of `@cast`.
+    /// The base of `@cast`, or the value that a member is asked of.
     pub base: Option<Box<Expr>>,
+    /// What gives the type of such a value.
+    pub origin: Option<Rc<Origin>>,
     /// The index of each `[e]` step.
     pub indexes: Vec<Expr>,
 }
@@ -198,8 +203,8 @@ pub enum ExprKind {
     Call(Vec<usize>, Vec<Expr>),
     Print(Print),
     Stat(StatOp, Stat),
-    /// `@hist_x(s)[i]`
-    Bucket(Stat, Box<Expr>),
+    /// `@hist_x(s)[i]` and `@quantile(s, p)`
+    StatAt(Stat, StatIndex, Box<Expr>),
     /// `@entry(e)`
     Entry(Box<Expr>),
     /// Whether a probe writes the global.
@@ -236,6 +241,15 @@ pub enum Printed {
     },
     /// A histogram.
     Histogram(Stat),
+    /// `event(…)`: a JSON object.
+    Event {
+        /// What it begins with.
+        head: Vec<u8>,
+        /// The text before each value, and the value.
+        fields: Vec<(Vec<u8>, Expr)>,
+    },
+    /// `print_json(global)`
+    Json(usize),
 }
 
 /// A statement.

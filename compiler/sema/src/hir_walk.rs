@@ -49,7 +49,7 @@ pub fn operands(expr: &Expr) -> Vec<&Expr> {
             parts.push(value);
             parts
         }
-        ExprKind::Aggregate(stat, value) | ExprKind::Bucket(stat, value) => {
+        ExprKind::Aggregate(stat, value) | ExprKind::StatAt(stat, _, value) => {
             stat_parts(stat).iter().chain([&**value]).collect()
         }
         ExprKind::Unary(_, a) | ExprKind::Entry(a) | ExprKind::Regex(a, _) => vec![a],
@@ -59,7 +59,9 @@ pub fn operands(expr: &Expr) -> Vec<&Expr> {
         ExprKind::Call(_, args) => args.iter().collect(),
         ExprKind::Print(Print { what, .. }) => match what {
             Printed::Values { args, .. } | Printed::Format { args, .. } => args.iter().collect(),
+            Printed::Event { fields, .. } => fields.iter().map(|(_, value)| value).collect(),
             Printed::Histogram(stat) => stat_parts(stat).iter().collect(),
+            Printed::Json(_) => Vec::new(),
         },
         ExprKind::Stat(_, stat) => stat_parts(stat).iter().collect(),
     }

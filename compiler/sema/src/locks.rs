@@ -48,9 +48,7 @@ impl Uses {
             ExprKind::Read(place, _) => uses.place(place, false),
             ExprKind::Assign(place, ..) | ExprKind::Update { place, .. } => uses.place(place, true),
             ExprKind::Contains(global, ..) => uses.note(*global, false),
-            ExprKind::Stat(stat, ..)
-            | ExprKind::HistogramBucket(stat, ..)
-            | ExprKind::HistogramText(stat) => {
+            ExprKind::Stat(stat, ..) | ExprKind::StatAt(stat, ..) | ExprKind::HistogramText(stat) => {
                 uses.stat(stat, false);
             }
             ExprKind::Call(candidates, ..) => uses.calls.extend(candidates),

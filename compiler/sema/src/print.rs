@@ -10,10 +10,11 @@ use crate::ir::{Function, Global, GlobalKind, Local, Script, Type};
 /// The text of `-p2`.
 pub fn elaborated(script: &Script) -> String {
     let mut text = String::new();
-    if !script.globals.is_empty() {
+    if script.globals.len() > script.conditions.len() {
         text.push_str("# globals\n");
     }
-    for global in &script.globals {
+    let hidden = |id: usize| script.conditions.iter().any(|c| c.outcome.0 as usize == id);
+    for (_, global) in script.globals.iter().enumerate().filter(|(id, _)| !hidden(*id)) {
         let _ = writeln!(text, "{}", describe_global(global));
     }
     let mut functions: Vec<&Function> = script.functions.iter().collect();
@@ -43,6 +44,9 @@ pub fn elaborated(script: &Script) -> String {
         }
         let handler = &script.handlers[probe.handler.0 as usize];
         let _ = write!(text, "{}", probe.pp);
+        if let Some(condition) = probe.condition {
+            let _ = write!(text, " if ({})", script.conditions[condition].text);
+        }
         if let Point::Code { at, .. } | Point::Mark { at, .. } = &probe.point {
             let _ = write!(text, " /* file offset 0x{:x} */", at.0);
         }

@@ -22,6 +22,8 @@ pub use psabi::ARGUMENTS as INTEGER_ARGUMENTS;
 pub use scope::{CodeScope, Frame};
 pub use system_call::SystemCallScope;
 
+use std::rc::Rc;
+
 use rstap_syntax::ast;
 use rstap_syntax::diagnostic::Diagnostic;
 use rstap_syntax::source::Span;
@@ -40,6 +42,25 @@ pub enum Use {
     Write(ir::Expr),
 }
 
+/// Where a value of the script got its type from: the target variable expression it was made of. So `p->next` means
+/// something after `p = $list` (stap calls it autocast).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Origin {
+    /// The expression.
+    pub target: Rc<ast::Target>,
+    /// Its own origin, if it begins with such a value.
+    pub of: Option<Rc<Origin>>,
+    /// The value is its address.
+    pub address: bool,
+}
+
+impl Origin {
+    /// The expression that all began with.
+    pub fn root(&self) -> &ast::Target {
+        self.of.as_ref().map_or(&self.target, |of| of.root())
+    }
+}
+
 /// A target variable expression whose script parts are already lowered.
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
@@ -47,6 +68,8 @@ pub struct Request<'a> {
     pub target: &'a ast::Target,
     /// The base of `@cast(e, …)` or of an autocast.
     pub base: Option<ir::Expr>,
+    /// What gives the type of a value without one.
+    pub origin: Option<&'a Origin>,
     /// The index of each `[e]` step, in order.
     pub indexes: Vec<ir::Expr>,
     /// How it is used.
@@ -66,6 +89,7 @@ impl<'a> Request<'a> {
         Request {
             target,
             base: Some(build::number(0)),
+            origin: None,
             indexes: indexes.map(|_| build::number(0)).collect(),
             usage,
             bias: Some(build::number(0)),

@@ -379,6 +379,13 @@ impl<'t> Inference<'t> {
         self.require(found, Ty::Long, expr.token);
     }
 
+    /// A value of any type.
+    fn any(&mut self, expr: &'t Expr) {
+        if let Found::Nothing = self.expr(expr, true) {
+            self.no_value(expr.token);
+        }
+    }
+
     /// `used`: whether the value matters.
     fn expr(&mut self, expr: &'t Expr, used: bool) -> Found {
         match &expr.kind {
@@ -429,7 +436,7 @@ impl<'t> Inference<'t> {
                 self.stat(stat, expr.token);
                 Found::Known(Ty::Long)
             }
-            ExprKind::Bucket(stat, index) => {
+            ExprKind::StatAt(stat, _, index) => {
                 self.stat(stat, expr.token);
                 self.long(index);
                 Found::Known(Ty::Long)
@@ -521,6 +528,17 @@ impl<'t> Inference<'t> {
 
     fn binary(&mut self, op: BinaryOp, left: &'t Expr, right: &'t Expr) -> Found {
         let (l, r) = (self.expr(left, true), self.expr(right, true));
+        if let (BinaryOp::Add, Found::Known(Ty::Str), _) | (BinaryOp::Add, _, Found::Known(Ty::Str)) =
+            (op, l, r)
+        {
+            let string = if let Found::Known(Ty::Str) = l { left } else { right };
+            self.diagnostics.push(
+                Diagnostic::error("type mismatch: expected long but found string")
+                    .at(string.token, "this is a string")
+                    .note("strings are joined with '.'; numbers are made of them with strtol(TEXT, BASE)"),
+            );
+            return Found::Known(Ty::Long);
+        }
         match op {
             BinaryOp::Concat => {
                 self.require(l, Ty::Str, left.token);
@@ -589,13 +607,9 @@ impl<'t> Inference<'t> {
 
     fn print(&mut self, print: &'t Print, token: Span) -> Found {
         match &print.what {
-            Printed::Values { args, .. } => {
-                for arg in args {
-                    if let Found::Nothing = self.expr(arg, true) {
-                        self.no_value(arg.token);
-                    }
-                }
-            }
+            Printed::Values { args, .. } => args.iter().for_each(|arg| self.any(arg)),
+            Printed::Event { fields, .. } => fields.iter().for_each(|(_, value)| self.any(value)),
+            Printed::Json(_) => {}
             Printed::Format { directives, args } => {
                 for (arg, is_string) in args.iter().zip(argument_types(directives)) {
                     let found = self.expr(arg, true);
@@ -625,7 +639,7 @@ impl<'t> Inference<'t> {
                     let error = Diagnostic::error("invalid type stats")
                         .at(span, "a statistic has no value of its own")
                         .see(first, "used as a statistic here")
-                        .note("read it with @count, @sum, @min, @max, @avg, @variance, @hist_linear or @hist_log");
+                        .note("read it with @count, @sum, @min, @max, @avg, @variance, @quantile, @hist_linear or @hist_log");
                     self.diagnostics.push(error);
                 }
                 _ => {}

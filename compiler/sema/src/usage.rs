@@ -115,7 +115,7 @@ impl Usage {
             ExprKind::Aggregate(stat, _) => {
                 self.written.insert(stat_variable(stat));
             }
-            ExprKind::Stat(_, stat) | ExprKind::Bucket(stat, _) => {
+            ExprKind::Stat(_, stat) | ExprKind::StatAt(stat, ..) => {
                 self.read.insert(stat_variable(stat));
             }
             ExprKind::Contains(global, _) => {
@@ -126,6 +126,9 @@ impl Usage {
             ExprKind::Regex(..) => self.outputs = true,
             ExprKind::Print(Print { to_string, what }) => {
                 self.outputs |= !to_string;
+                if let Printed::Json(global) = what {
+                    self.read.insert(Var::Global(*global));
+                }
                 if let Printed::Histogram(stat) = what {
                     self.read.insert(stat_variable(stat));
                 }

@@ -176,6 +176,7 @@ fn show_expr(sources: &SourceMap, derived: &DerivedPoint<'_>, expr: &ast::Expr, 
     let request = Request {
         target,
         base: Some(number(0x1000)),
+        origin: None,
         indexes: indexes.map(|_| number(1)).collect(),
         usage,
         bias: scope.load_bias(target).map(|_| number(0)),

@@ -395,6 +395,7 @@ pub enum StatOp {
     Variance,
     HistLinear,
     HistLog,
+    Quantile,
 }
 
 /// One of the print functions.

@@ -492,10 +492,21 @@ pub fn statistic(
     let (least, most) = match op {
         StatOp::HistLinear => (3, 3),
         StatOp::Variance => (0, 1),
+        StatOp::Quantile => (1, 2),
         _ => (0, 0),
     };
+    let params: Vec<Expr> = params
+        .into_iter()
+        .enumerate()
+        .map(
+            |(i, param)| if op == StatOp::Quantile && i == 0 { param } else { literal_number(report, param) },
+        )
+        .collect();
     if params.len() < least {
-        let label = "'@hist_linear' takes a statistic, low, high and width";
+        let label = match op {
+            StatOp::Quantile => "'@quantile' takes a statistic and a percentage",
+            _ => "'@hist_linear' takes a statistic, low, high and width",
+        };
         report.add(
             report
                 .located(Diagnostic::parse_error("expected ','"), end, "saw operator ')'")
@@ -505,6 +516,22 @@ pub fn statistic(
         report.add(Diagnostic::parse_error("expected ')'").at(extra.span, "this parameter is one too many"));
     }
     ExprKind::Stat(op, Box::new(value), params)
+}
+
+/// A number with its sign; anything else is an error.
+fn literal_number(report: &Report<'_>, expr: Expr) -> Expr {
+    let number = match &expr.kind {
+        ExprKind::Literal(Literal::Number(number)) => Some(*number),
+        ExprKind::Unary(UnaryOp::Negate, operand) => match operand.kind {
+            ExprKind::Literal(Literal::Number(number)) => Some(number.wrapping_neg()),
+            _ => None,
+        },
+        _ => None,
+    };
+    if number.is_none() {
+        report.add(Diagnostic::parse_error("expected number").at(expr.span, "this is no literal number"));
+    }
+    Expr { kind: ExprKind::Literal(Literal::Number(number.unwrap_or(0))), ..expr }
 }
 
 /// `@name` without parentheses.

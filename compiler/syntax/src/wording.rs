@@ -1,4 +1,4 @@
-//! Says what the parser expected and saw, in SystemTap's words where it has words, and adds what may help.
+//! Says what the parser expected and saw, and adds what may help. Words are SystemTap's where they say enough.
 
 use std::convert::Infallible;
 
@@ -88,7 +88,7 @@ impl Expected {
         self.has("probe") && self.has("global") && self.has("function")
     }
 
-    /// What SystemTap says in this place.
+    /// What is said in this place.
     fn wording(&self, saw: Option<&Tok>) -> String {
         if self.declaration() && saw == Some(&Tok::Assign) {
             return "only scalar globals can be initialized".to_owned();
@@ -100,18 +100,18 @@ impl Expected {
             return "expected statement".to_owned();
         }
         if self.operand() {
-            return "expected literal string or number".to_owned();
+            return "expected an expression".to_owned();
         }
         if self.has("point") {
-            return "expected identifier or '*' or '{'".to_owned();
+            return "expected the name of a probe point, '*' or '{'".to_owned();
         }
         if self.has("= ") || self.has("< body") {
-            return "expected one of ', { } = +='".to_owned();
+            return "expected ',', '{', '=' or '+='".to_owned();
         }
         let bracket = |close: &str| self.has(close);
         match (self.has(","), bracket(")"), bracket("]")) {
-            (true, true, _) => return "expected one of ', )'".to_owned(),
-            (true, _, true) => return "expected one of '] ,'".to_owned(),
+            (true, true, _) => return "expected ',' or ')'".to_owned(),
+            (true, _, true) => return "expected ',' or ']'".to_owned(),
             _ => {}
         }
         self.single_wording()
@@ -207,6 +207,9 @@ fn note(report: &Report<'_>, loc: Loc, saw: Option<&Tok>, expected: &Expected) -
         }
         Tok::Junk if report.text(loc.span).starts_with('\'') => "text is written in double quotes",
         Tok::RBrace | Tok::AltClose if expected.declaration() => "this '}' closes nothing",
+        Tok::Plus | Tok::Minus | Tok::Star | Tok::Slash if expected.declaration() => {
+            "the first value of a global is one literal: compute it in probe begin { ... }"
+        }
         Tok::Empty | Tok::Terminator if expected.declaration() => "no ';' is needed between declarations",
         Tok::Percent if expected.declaration() => "the '%' of a wrapping array stands before its size: a%[3]",
         Tok::Name(_) | Tok::Print(_) | Tok::Target(..) if expected.declaration() => {

@@ -162,6 +162,8 @@ macro_rules! for_each_builtin {
             stat_add(Long, Long) -> Void, true;
             /// (stat, op of layout::stat_op)
             stat_get(Long, Long) -> Long, true;
+            /// `@quantile(s, p)`: (stat, p, of), the value that p of `of` parts of all values are not above.
+            stat_quantile(Long, Long, Long) -> Long, true;
             stat_clear(Long) -> Void, false;
             /// `@hist_x(s)[i]`
             hist_bucket(Long, Long) -> Long, true;

@@ -53,6 +53,8 @@ pub mod conversion {
     pub const MEMORY: u8 = 10;
     /// `%M`: memory of the target, in hexadecimal
     pub const MEMORY_HEX: u8 = 11;
+    /// A string as JSON has it, in quotes
+    pub const JSON: u8 = 12;
 }
 
 /// Flags of a directive.

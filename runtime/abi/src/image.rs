@@ -39,9 +39,25 @@ pub struct HandlerEntry {
     pub lock_count: u32,
     /// Stack it needs at most, in bytes, with all calls at MAXNESTING.
     pub stack_bytes: u32,
+    /// Offset of the [`ConditionEntry`]s whose outcome it may change.
+    pub conditions: u32,
+    /// Their number.
+    pub condition_count: u32,
 }
 
-const _: () = assert!(size_of::<HandlerEntry>() == 16);
+const _: () = assert!(size_of::<HandlerEntry>() == 24);
+
+/// A condition of probe points, to be evaluated again after a handler, under its locks.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConditionEntry {
+    /// Index of the handler that evaluates it and writes the outcome, 0 or 1.
+    pub handler: u32,
+    /// Arena offset of the outcome, in words.
+    pub outcome: u32,
+}
+
+const _: () = assert!(size_of::<ConditionEntry>() == 8);
 
 /// In a lock set: the handler writes the global.
 pub const LOCK_WRITE: u64 = 1;
@@ -70,6 +86,8 @@ pub struct ProbeEntry {
     pub pn: Text,
     /// `ppfunc()`
     pub function: Text,
+    /// Arena offset of the outcome of its condition, in words; 0: it has none.
+    pub condition: u32,
 }
 
-const _: () = assert!(size_of::<ProbeEntry>() == 32);
+const _: () = assert!(size_of::<ProbeEntry>() == 36);

@@ -68,6 +68,8 @@ pub struct StatShape {
     pub variance_shift: u8,
     /// Whether the script asks for `@variance`.
     pub variance: bool,
+    /// Whether the script asks for `@quantile`.
+    pub sketch: bool,
 }
 
 /// What an array's element holds.
@@ -151,6 +153,13 @@ const fn round_up(bytes: u64, to: u64) -> u64 {
 /// Buckets of a `@hist_log`: 64 is for 0, 64 + n for values of n bits, 64 - n for negative ones.
 pub const LOG_BUCKETS: u64 = 128;
 
+/// Buckets of a sketch for each power of two: the relative error of `@quantile` is at most 1 / (2 · 32).
+pub const SKETCH_STEPS: u64 = 32;
+/// Buckets of a sketch for each sign: values below 2 · [`SKETCH_STEPS`] one by one, then each power of two in steps.
+pub const SKETCH_SIDE: u64 = SKETCH_STEPS * (64 - SKETCH_STEPS.trailing_zeros() as u64);
+/// Buckets of a sketch: [`SKETCH_SIDE`] for negative values, from the smallest, and as many for the others.
+pub const SKETCH_BUCKETS: u64 = 2 * SKETCH_SIDE;
+
 impl Histogram {
     /// Number of its buckets; of a linear one with those for values below and above the range.
     pub const fn bucket_count(&self) -> u64 {
@@ -169,11 +178,12 @@ impl Histogram {
 
 impl StatShape {
     /// Bytes of a statistic: descriptor, count, sum, min, max, two words for the variance, two for a linear
-    /// histogram's start and interval, and the buckets.
+    /// histogram's start and interval, the buckets, and those of the sketch.
     pub const fn size(&self) -> u64 {
         let linear = if matches!(self.histogram, Histogram::Linear { .. }) { 2 } else { 0 };
         let variance = if self.variance { 2 } else { 0 };
-        self.histogram.bucket_count().saturating_add(5 + variance + linear).saturating_mul(8)
+        let sketch = if self.sketch { SKETCH_BUCKETS } else { 0 };
+        self.histogram.bucket_count().saturating_add(5 + variance + linear + sketch).saturating_mul(8)
     }
 }
 

@@ -39,6 +39,8 @@ pub struct Session {
     pub state: u64,
     /// Not 0: `exit()` was called, no more probes are to run but end probes.
     pub exit: u64,
+    /// How often a condition of probe points has become true.
+    pub enablings: u64,
     /// The limits of the run, for those who attach to the arena.
     pub limits: Limits,
     /// What was counted.

@@ -61,6 +61,7 @@ pub(crate) fn print<'s>(
                 let spec = if negative { Spec { precision: Some(0), ..spec } } else { spec };
                 spec.string(source.string(&argument), out);
             }
+            conversion::JSON => json(source.string(&argument), out),
             conversion::CHAR => spec.char(argument.a as u8, out),
             conversion::BINARY => spec.binary(argument.a, out),
             conversion::MEMORY | conversion::MEMORY_HEX => {
@@ -71,6 +72,30 @@ pub(crate) fn print<'s>(
         }
     }
     Ok(())
+}
+
+/// A string in quotes as RFC 8259, 7 has it. What is not UTF-8 becomes U+FFFD.
+fn json(text: &[u8], out: &mut impl Sink) {
+    out.put(b"\"");
+    for chunk in text.utf8_chunks() {
+        for byte in chunk.valid().bytes() {
+            match byte {
+                b'"' | b'\\' => out.put(&[b'\\', byte]),
+                b'\n' => out.put(b"\\n"),
+                b'\t' => out.put(b"\\t"),
+                b'\r' => out.put(b"\\r"),
+                ..0x20 => {
+                    out.put(b"\\u00");
+                    out.put(&hex_digits(byte));
+                }
+                _ => out.put(&[byte]),
+            }
+        }
+        if !chunk.invalid().is_empty() {
+            out.put("\u{fffd}".as_bytes());
+        }
+    }
+    out.put(b"\"");
 }
 
 /// Number of arguments that a directive takes.

@@ -1,18 +1,20 @@
 //! Runs handlers: what every backend does for every hit, in [`Runner::run`].
 //!
 //! ```text
-//! is the session running?  →  take the lock set  →  call the code  →  give the locks back
+//! is the session running?  →  is the probe enabled?  →  take the lock set  →  call the code
+//!   →  evaluate conditions it may have changed  →  give the locks back
 //!   →  hand output to the ring  →  count and report an error
 //! ```
 
 use rstap_abi::context::{Context, MAX_CALLERS, REGISTER_COUNT, Registers, flags};
 use rstap_abi::fault::Fault;
-use rstap_abi::image::{HandlerEntry, LOCK_WRITE};
+use rstap_abi::image::{HandlerEntry, LOCK_WRITE, ProbeEntry};
 use rstap_abi::limits::Limits;
 use rstap_abi::record::{FaultRecord, NO_SITE, RecordKind};
 
 use core::mem::offset_of;
-use core::sync::atomic::Ordering::Relaxed;
+use core::sync::atomic::AtomicU64;
+use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
 use crate::arena::Arena;
 use crate::call::Call;
@@ -83,6 +85,8 @@ pub enum Outcome {
     Skipped(Skip),
     /// It was not to run: the session has not begun or is ending.
     NotRunning,
+    /// It was not to run: the condition of its probe point is false. Nothing is counted.
+    Disabled,
 }
 
 impl<'a> Runner<'a> {
@@ -136,6 +140,22 @@ impl<'a> Runner<'a> {
         &mut self.context.registers
     }
 
+    /// Whether the condition of probe `probe` is true, or it has none. An outcome that the target has overwritten is
+    /// true: the handler asks once more.
+    #[inline]
+    pub fn is_enabled(&self, probe: u32) -> bool {
+        self.image.probe(probe).is_none_or(|entry| self.has_condition_met(&entry))
+    }
+
+    #[inline(always)]
+    fn has_condition_met(&self, entry: &ProbeEntry) -> bool {
+        entry.condition == 0 || self.outcome(entry.condition).is_none_or(|outcome| outcome.load(Acquire) != 0)
+    }
+
+    fn outcome(&self, words: u32) -> Option<&'a AtomicU64> {
+        self.arena.word(u64::from(words).wrapping_mul(8)).ok()
+    }
+
     /// Runs the handler of probe `probe`.
     pub fn run<E: Env>(&mut self, env: &E, probe: u32, hit: Hit<'_>) -> Outcome {
         let Ok(session) = SessionView::new(self.arena) else { return Outcome::Failed(Fault::CorruptArena) };
@@ -143,6 +163,9 @@ impl<'a> Runner<'a> {
             return Outcome::NotRunning;
         }
         let Some(entry) = self.image.probe(probe) else { return Outcome::NotRunning };
+        if !self.has_condition_met(&entry) {
+            return Outcome::Disabled;
+        }
         let Some(handler) = self.image.handler(entry.handler) else { return Outcome::NotRunning };
         let locks = Locks { arena: self.arena, image: self.image, handler, owner: env.owner() };
         match locks.take(env, &self.context.limits, &session) {
@@ -165,10 +188,41 @@ impl<'a> Runner<'a> {
         if !unsafe { env.call(code, context) } {
             self.context.fault = Fault::Crash as u32;
         }
+        if handler.condition_count > 0 {
+            self.evaluate_conditions(env, &handler, &session);
+        }
         locks.give_back();
         // SAFETY: as for the call; the handler is done with the context.
         let call = unsafe { Call::<E>::new(context) };
         finish(call, &session)
+    }
+
+    /// Evaluates the conditions that a handler may have changed; its locks, still held, are those of all that they
+    /// read. One that cannot be evaluated counts as true, so that the handlers it guards run, fail at it and say so.
+    #[cold]
+    fn evaluate_conditions<E: Env>(&mut self, env: &E, handler: &HandlerEntry, session: &SessionView<'_>) {
+        let ended = self.context.clone();
+        for condition in self.image.conditions(handler) {
+            let (Some(handler), Some(outcome)) =
+                (self.image.handler(condition.handler), self.outcome(condition.outcome))
+            else {
+                continue;
+            };
+            let before = outcome.load(Acquire);
+            self.context.fault = 0;
+            self.context.actions = i64::MAX;
+            let code = self.image.code(&handler);
+            let context: *mut Context = &mut self.context;
+            // SAFETY: as for the handler that was just called.
+            let returned = unsafe { env.call(code, context) };
+            if !returned || self.context.fault != 0 {
+                outcome.store(1, Release);
+            }
+            if before == 0 && outcome.load(Acquire) != 0 {
+                session.cells.enablings.fetch_add(1, AcqRel);
+            }
+        }
+        self.context = ended;
     }
 
     fn prepare<E: Env>(&mut self, env: &E, probe: u32, probe_flags: u32, hit: Hit<'_>) {

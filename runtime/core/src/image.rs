@@ -3,7 +3,7 @@
 use core::marker::PhantomData;
 
 use rstap_abi::context::Context;
-use rstap_abi::image::{HandlerEntry, ImageHeader, MAGIC, ProbeEntry, Text};
+use rstap_abi::image::{ConditionEntry, HandlerEntry, ImageHeader, MAGIC, ProbeEntry, Text};
 
 /// A handler's code.
 pub type Code = unsafe extern "C" fn(*mut Context);
@@ -82,6 +82,13 @@ impl<'a> Image<'a> {
         let (image, at) = (*self, handler.locks);
         // SAFETY: the handler is one of this image (`handler` gave it out), so its lock set lies in it.
         (0..handler.lock_count).map(move |index| unsafe { image.read(at, index) })
+    }
+
+    /// The conditions whose outcome a handler may change.
+    pub(crate) fn conditions(&self, handler: &HandlerEntry) -> impl Iterator<Item = ConditionEntry> {
+        let (image, at) = (*self, handler.conditions);
+        // SAFETY: as for lock sets.
+        (0..handler.condition_count).map(move |index| unsafe { image.read(at, index) })
     }
 
     /// The code of a handler.

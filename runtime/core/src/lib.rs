@@ -56,6 +56,7 @@ mod regex;
 pub mod ring;
 pub mod session;
 pub mod setup;
+mod sketch;
 mod sort;
 pub mod stat;
 pub mod string;

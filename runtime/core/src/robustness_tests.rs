@@ -12,11 +12,13 @@ use rstap_abi::record::RecordKind;
 use crate::testing::{Bench, Caller, World, address, longs, string};
 use crate::walk::Walk;
 
-const STAT: StatShape = StatShape { histogram: Histogram::Log, variance_shift: 1, variance: true };
+const STAT: StatShape =
+    StatShape { histogram: Histogram::Log, variance_shift: 1, variance: true, sketch: true };
 const LINEAR: StatShape = StatShape {
     histogram: Histogram::Linear { start: -10, stop: 10, interval: 3 },
     variance_shift: 0,
     variance: false,
+    sketch: true,
 };
 
 fn shapes() -> [MapShape; 3] {

@@ -35,6 +35,7 @@ const LIMIT_COUNT: usize = size_of::<Limits>() / 8;
 pub(crate) struct SessionCells {
     pub state: AtomicU64,
     pub exit: AtomicU64,
+    pub enablings: AtomicU64,
     pub limits: [AtomicU64; LIMIT_COUNT],
     pub counts: CountCells,
 }
@@ -110,6 +111,12 @@ impl<'a> SessionView<'a> {
     /// What `exit()` does.
     pub fn request_exit(&self) {
         self.cells.exit.store(1, Release);
+    }
+
+    /// How often a condition of probe points has become true: who keeps probes out of the target while their condition
+    /// is false looks again when this has changed.
+    pub fn enablings(&self) -> u64 {
+        self.cells.enablings.load(Acquire)
     }
 
     /// Whether handlers other than those of begin, end and error probes are to run now.

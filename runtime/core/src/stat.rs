@@ -2,16 +2,17 @@
 //!
 //! A statistic is words in the arena: descriptor, count, sum, min, max; with a variance also the mean and the sum of
 //! squared differences (both shifted left by the variance's shift, once and twice); with a linear histogram start and
-//! interval; then the buckets. The variance is Welford's running one in integers, so that it is exact where
+//! interval; then the buckets; with `@quantile` those of its [`crate::sketch`]. The variance is Welford's running one in integers, so that it is exact where
 //! SystemTap's is and off where SystemTap's is.
 
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::Relaxed;
 
 use rstap_abi::fault::Fault;
-use rstap_abi::layout::{Histogram, LOG_BUCKETS, StatShape, stat_op};
+use rstap_abi::layout::{Histogram, LOG_BUCKETS, SKETCH_BUCKETS, StatShape, stat_op};
 
 use crate::arena::{Arena, Checked, Corrupt};
+use crate::sketch;
 
 const COUNT: u64 = 1;
 const SUM: u64 = 2;
@@ -23,7 +24,7 @@ const SHAPED: u64 = 5;
 /// A statistic's shape as the arena has it: an allegation, but one that can do no harm outside the arena.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Shape {
-    /// Histogram kind in 8 bits, then variance 8, shift 8, 8 unused, bucket count 32.
+    /// Histogram kind in 8 bits, then variance 8, shift 8, sketch 8, bucket count 32.
     pub descriptor: u64,
     pub start: i64,
     pub interval: i64,
@@ -41,7 +42,8 @@ impl From<&StatShape> for Shape {
         };
         let buckets = shape.histogram.bucket_count() & 0xffff_ffff;
         let variance = u64::from(shape.variance) << 8 | u64::from(shape.variance_shift & 63) << 16;
-        Shape { descriptor: kind | variance | buckets << 32, start, interval }
+        let sketch = u64::from(shape.sketch) << 24;
+        Shape { descriptor: kind | variance | sketch | buckets << 32, start, interval }
     }
 }
 
@@ -52,6 +54,10 @@ impl Shape {
 
     fn has_variance(self) -> bool {
         self.descriptor >> 8 & 1 != 0
+    }
+
+    fn has_sketch(self) -> bool {
+        self.descriptor >> 24 & 1 != 0
     }
 
     fn shift(self) -> u32 {
@@ -71,9 +77,14 @@ impl Shape {
         if self.kind() == LINEAR { linear.wrapping_add(2) } else { linear }
     }
 
+    fn sketch_at(self) -> u64 {
+        self.buckets_at().wrapping_add(self.buckets())
+    }
+
     /// Words of a statistic of this shape.
     pub fn words(self) -> u64 {
-        self.buckets_at().wrapping_add(self.buckets())
+        let sketch = if self.has_sketch() { SKETCH_BUCKETS } else { 0 };
+        self.sketch_at().wrapping_add(sketch)
     }
 
     /// The bucket of a value.
@@ -225,6 +236,10 @@ impl<'a> Stat<'a> {
             let bucket = self.word(shape.buckets_at().wrapping_add(shape.bucket_of(value)))?;
             bucket.store(bucket.load(Relaxed).wrapping_add(1), Relaxed);
         }
+        if shape.has_sketch() {
+            let bucket = self.word(shape.sketch_at().wrapping_add(sketch::bucket_of(value)))?;
+            bucket.store(bucket.load(Relaxed).wrapping_add(1), Relaxed);
+        }
         Ok(())
     }
 
@@ -272,6 +287,21 @@ impl<'a> Stat<'a> {
         let squares = self.long(SHAPED.wrapping_add(1))?;
         let variance = squares.checked_div(count.wrapping_sub(1)).unwrap_or(0);
         Ok(variance.checked_shr(shape.shift().wrapping_mul(2)).unwrap_or(0))
+    }
+
+    /// `@quantile(s, p)` with p of `of` parts; outside of 0 to `of` it is the least or the greatest value.
+    pub fn quantile(&self, p: i64, of: i64) -> Result<i64, Fault> {
+        let count = self.count()?;
+        if count == 0 {
+            return Err(Fault::EmptyAggregate);
+        }
+        let shape = self.shape()?;
+        if !shape.has_sketch() {
+            return Err(Fault::CorruptArena);
+        }
+        let at = self.at.wrapping_add(shape.sketch_at().wrapping_mul(8));
+        let buckets: &[AtomicU64] = self.arena.slice(at, SKETCH_BUCKETS)?;
+        Ok(sketch::quantile(buckets, count as u64, (self.long(MIN)?, self.long(MAX)?), p, of))
     }
 
     /// Number of its buckets.

@@ -197,6 +197,14 @@ impl Handlers for Worker<'_, '_> {
         self.shared.symbols.remember(pid as i32, mappings);
     }
 
+    fn is_enabled(&self, probe: ProbeId) -> bool {
+        self.runner.is_enabled(probe.0)
+    }
+
+    fn enablings(&self) -> u64 {
+        self.shared.session.enablings()
+    }
+
     fn skip(&mut self, _probe: ProbeId) {
         self.shared.session.count_skip(Skip::Other, &self.shared.program.limits);
     }

@@ -429,6 +429,7 @@ impl Session {
     fn wait_for_end(&self, shared: &Shared<'_>, signals: Option<&Signals>, tracers: &Tracers<'_, '_, '_>) {
         /// Tracer threads have no descriptor to tell of their end with, nor have handlers in other processes.
         const LOOK: Duration = Duration::from_millis(10);
+        let mut enablings = shared.session.enablings();
         let deadline = self.options.timeout.map(|timeout| Instant::now() + timeout);
         while !tracers.is_finished() && !self.ender.is_over() && shared.session.is_running() {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
@@ -444,6 +445,10 @@ impl Session {
             if self.options.backend == Backend::Inject {
                 shared.output.nudge();
             }
+            if std::mem::replace(&mut enablings, shared.session.enablings()) != enablings {
+                tracers.wake_resting();
+            }
+            tracers.wake_pending();
             if let Some(signal) = signals.and_then(Signals::take) {
                 if self.options.verbose > 0 {
                     eprintln!("rstap: {signal} ends the session");
@@ -458,7 +463,12 @@ impl Session {
         let Some(mut worker) = Worker::new(shared, &mut memory) else { return };
         timers.run(stop, |due| match due {
             Due::Timer(probe) => {
-                if worker.run_timer(probe) {
+                let enablings = shared.session.enablings();
+                let ends = worker.run_timer(probe);
+                if shared.session.enablings() != enablings {
+                    tracers.wake_resting();
+                }
+                if ends {
                     self.ender.end();
                     stop.stop();
                 }

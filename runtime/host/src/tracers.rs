@@ -188,6 +188,13 @@ impl<'scope, 'env, 's: 'scope> Tracers<'scope, 'env, 's> {
         }
     }
 
+    /// A probe has become enabled: breakpoints that were taken out for want of one may have to be put back.
+    pub fn wake_resting(&self) {
+        for thread in &self.assigned().threads {
+            thread.control.ask(|_| {});
+        }
+    }
+
     /// Repeats wake-ups that came too early.
     pub fn wake_pending(&self) {
         for thread in self.assigned().threads.iter().filter(|thread| thread.control.is_pending()) {

@@ -93,7 +93,13 @@ pub fn script(
     Script {
         globals,
         functions,
-        handlers: vec![Handler { name: "begin".to_owned(), locals: locals(local_types), body, locks }],
+        handlers: vec![Handler {
+            name: "begin".to_owned(),
+            locals: locals(local_types),
+            body,
+            locks,
+            conditions: Vec::new(),
+        }],
         probes: vec![DerivedProbe {
             point: Point::Begin(0),
             pp: "begin".to_owned(),
@@ -102,9 +108,11 @@ pub fn script(
             place: String::new(),
             handler: HandlerId(0),
             flags: rstap_abi::context::flags::INTERRUPTIBLE,
+            condition: None,
             entry: None,
             entry_bytes: 0,
         }],
+        conditions: Vec::new(),
         modules: Vec::new(),
         sites: vec![Site { token: "identifier 'x'".to_owned(), place: "test:1:1".to_owned() }],
         limits: Limits::DEFAULT,

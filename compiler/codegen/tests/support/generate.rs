@@ -50,11 +50,12 @@ const LONG_LOCALS: u32 = 3;
 const STRING_LOCALS: u32 = 3;
 
 fn globals() -> Vec<Global> {
-    let log = StatShape { histogram: Histogram::Log, variance_shift: 0, variance: true };
+    let log = StatShape { histogram: Histogram::Log, variance_shift: 0, variance: true, sketch: true };
     let linear = StatShape {
         histogram: Histogram::Linear { start: -20, stop: 60, interval: 8 },
         variance_shift: 3,
         variance: true,
+        sketch: true,
     };
     let map = |key_count, string_keys, value, capacity, wrap| {
         GlobalKind::Map(MapShape { key_count, string_keys, value, capacity, sized: true, wrap })
@@ -670,7 +671,11 @@ impl Generator {
             9 => {
                 let stat = self.stat(scope, false);
                 let index = Box::new(self.small(scope));
-                ExprKind::HistogramBucket(stat, index, site)
+                let which = match self.random.below(2) {
+                    0 => StatIndex::Bucket,
+                    _ => StatIndex::Quantile { of: 100 },
+                };
+                ExprKind::StatAt(stat, which, index, site)
             }
             10 => {
                 let address = if self.random.chance(4) {

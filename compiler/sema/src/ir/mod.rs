@@ -47,6 +47,8 @@ pub struct Script {
     pub handlers: Vec<Handler>,
     /// Derived probes in script order; the index is the `ProbeId`.
     pub probes: Vec<DerivedProbe>,
+    /// Conditions of probe points.
+    pub conditions: Vec<Condition>,
     /// ELF files that probes are in.
     pub modules: Vec<Module>,
     /// Places that can fault.
@@ -123,6 +125,20 @@ pub struct Handler {
     pub body: Vec<Stmt>,
     /// Globals that it and what it calls use, by rising id.
     pub locks: Vec<Lock>,
+    /// Conditions that read what it writes, as indices into [`Script::conditions`]: to be evaluated after it.
+    pub conditions: Vec<usize>,
+}
+
+/// `if (EXPR)` of probe points, where EXPR depends on globals alone: its outcome is kept, and changes only when a
+/// handler has written one of them. Handlers of these points ask once more, under their locks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Condition {
+    /// Evaluates it into `outcome`.
+    pub handler: HandlerId,
+    /// A hidden global: 1 or 0.
+    pub outcome: GlobalId,
+    /// The expression as written, for printing.
+    pub text: String,
 }
 
 /// A global that a handler uses.
@@ -151,6 +167,8 @@ pub struct DerivedProbe {
     pub handler: HandlerId,
     /// Bits of `rstap_abi::context::flags` of its context.
     pub flags: u32,
+    /// Its condition, as an index into [`Script::conditions`].
+    pub condition: Option<usize>,
     /// For a return probe: index of the probe (with `Point::Never`) whose handler saves values at entry.
     pub entry: Option<u32>,
     /// Bytes it saves.
@@ -296,8 +314,8 @@ pub enum ExprKind {
     Builtin(Builtin, Vec<Expr>, SiteId),
     /// An extractor, `op` of `rstap_abi::layout::stat_op`.
     Stat(StatRef, u64, SiteId),
-    /// `@hist_x(s)[i]`
-    HistogramBucket(StatRef, Box<Expr>, SiteId),
+    /// `@hist_x(s)[i]`, `@quantile(s, p)`
+    StatAt(StatRef, StatIndex, Box<Expr>, SiteId),
     /// `sprint(@hist_x(s))`
     HistogramText(StatRef),
     /// `sprintf` and its like.
@@ -310,6 +328,18 @@ pub enum ExprKind {
     EntryValue(u32),
     /// `a, b`: evaluates and drops the first. Made by lowering only.
     Sequence(Box<Expr>, Box<Expr>),
+}
+
+/// What the index of an [`ExprKind::StatAt`] counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StatIndex {
+    /// Buckets of the histogram.
+    Bucket,
+    /// Parts of all values, each 1 / `of`.
+    Quantile {
+        /// Above 0.
+        of: i64,
+    },
 }
 
 /// Operators on one long.

@@ -259,12 +259,19 @@ impl<'s> Printer<'s> {
                 self.stat(stat);
                 put!(self, ")");
             }
-            ExprKind::HistogramBucket(stat, index, _) => {
+            ExprKind::StatAt(stat, StatIndex::Bucket, index, _) => {
                 put!(self, "@hist(");
                 self.stat(stat);
                 put!(self, ")[");
                 self.expr(index);
                 put!(self, "]");
+            }
+            ExprKind::StatAt(stat, StatIndex::Quantile { of }, index, _) => {
+                put!(self, "@quantile(");
+                self.stat(stat);
+                put!(self, ", ");
+                self.expr(index);
+                put!(self, ", {of})");
             }
             ExprKind::HistogramText(stat) => {
                 put!(self, "sprint_histogram(");
@@ -442,6 +449,9 @@ fn statistic(shape: StatShape) -> String {
     if shape.variance {
         text.push_str(&format!(" @variance({})", shape.variance_shift));
     }
+    if shape.sketch {
+        text.push_str(" @quantile");
+    }
     text
 }
 
@@ -526,6 +536,7 @@ fn directive_text(conversion: u8, flags: u8, width: i32, precision: i32) -> Stri
         conversion::BINARY => 'b',
         conversion::MEMORY => 'm',
         conversion::MEMORY_HEX => 'M',
+        conversion::JSON => 'j',
         _ => '?',
     });
     text

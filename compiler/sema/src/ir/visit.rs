@@ -94,7 +94,7 @@ pub fn operands(expr: &Expr) -> Vec<&Expr> {
         ExprKind::Contains(_, key, _) => key.iter().flatten().collect(),
         ExprKind::Call(_, args, _) | ExprKind::Builtin(_, args, _) => args.iter().collect(),
         ExprKind::Stat(stat, ..) | ExprKind::HistogramText(stat) => stat_parts(stat).collect(),
-        ExprKind::HistogramBucket(stat, index, _) => stat_parts(stat).chain([&**index]).collect(),
+        ExprKind::StatAt(stat, _, index, _) => stat_parts(stat).chain([&**index]).collect(),
         ExprKind::Format(format, _) => format.args.iter().collect(),
     }
 }
@@ -127,7 +127,7 @@ pub fn site(expr: &Expr) -> Option<SiteId> {
         | ExprKind::Call(_, _, site)
         | ExprKind::Builtin(_, _, site)
         | ExprKind::Stat(_, _, site)
-        | ExprKind::HistogramBucket(_, _, site)
+        | ExprKind::StatAt(_, _, _, site)
         | ExprKind::Format(_, site)
         | ExprKind::Memory(_, _, _, site) => Some(*site),
         _ => None,

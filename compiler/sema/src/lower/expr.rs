@@ -80,10 +80,10 @@ impl Lowerer<'_, '_> {
                 let stat = self.stat(stat);
                 long(ir::ExprKind::Stat(stat, extractor(*op), self.site(expr.token)))
             }
-            ExprKind::Bucket(stat, index) => {
+            ExprKind::StatAt(stat, which, index) => {
                 let stat = self.stat(stat);
                 let index = Box::new(self.expr(index));
-                long(ir::ExprKind::HistogramBucket(stat, index, self.site(expr.token)))
+                long(ir::ExprKind::StatAt(stat, *which, index, self.site(expr.token)))
             }
             ExprKind::Entry(operand) => self.entry(operand, expr.token),
             ExprKind::ProbeWrite(global) => long(ir::ExprKind::Long(i64::from(self.probe_writes[*global]))),
@@ -247,7 +247,8 @@ impl Lowerer<'_, '_> {
         let site = self.site(token);
         let bias = if self.unit.is_return { scope.load_bias(&target.ast) } else { None };
         let bias = if self.unit.at_entry { bias } else { bias.map(|bias| self.save(bias)) };
-        let request = Request { target: &target.ast, base, indexes, usage, bias, site, span: token };
+        let origin = target.origin.as_deref();
+        let request = Request { target: &target.ast, base, origin, indexes, usage, bias, site, span: token };
         match scope.resolve(request) {
             Ok(value) => value,
             Err(error) => {
@@ -265,7 +266,11 @@ impl Lowerer<'_, '_> {
 
     fn entry(&mut self, operand: &Expr, token: Span) -> ir::Expr {
         if !self.unit.is_return || self.unit.at_entry {
-            self.error(Diagnostic::error("@entry is only valid in .return probes").at(token, ""));
+            self.error(
+                Diagnostic::error("@entry is only valid in .return probes")
+                    .at(token, "")
+                    .note("as in process(\"PATH\").function(\"NAME\").return { … }"),
+            );
             return long(ir::ExprKind::Long(0));
         }
         self.unit.at_entry = true;

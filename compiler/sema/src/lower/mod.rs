@@ -2,6 +2,7 @@
 //! return probe needs from the entry of its function becomes a handler of its own that saves it.
 
 mod expr;
+mod json;
 mod stmt;
 
 pub use stmt::add_text;
@@ -218,8 +219,13 @@ impl<'a, 'd> Lowerer<'a, 'd> {
         if !unit.errors.is_empty() {
             return Err(unit.errors);
         }
-        let handler =
-            ir::Handler { name: source.name.clone(), locals: unit.locals, body: code, locks: Vec::new() };
+        let handler = ir::Handler {
+            name: source.name.clone(),
+            locals: unit.locals,
+            body: code,
+            locks: Vec::new(),
+            conditions: Vec::new(),
+        };
         Ok(Lowered { handler, saves: unit.saves, entry_bytes: unit.entry_bytes, warnings: unit.warnings })
     }
 

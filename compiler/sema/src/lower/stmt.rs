@@ -14,8 +14,8 @@ impl Lowerer<'_, '_> {
         code.iter().flat_map(|s| self.statement(s)).collect()
     }
 
-    fn statement(&mut self, statement: &Stmt) -> Option<ir::Stmt> {
-        Some(match statement {
+    fn statement(&mut self, statement: &Stmt) -> Vec<ir::Stmt> {
+        vec![match statement {
             Stmt::Expr(expr) => return self.effect(expr),
             Stmt::If(condition, then, otherwise) => {
                 ir::Stmt::If(self.expr(condition), self.statements(then), self.statements(otherwise))
@@ -31,7 +31,7 @@ impl Lowerer<'_, '_> {
             }
             Stmt::Delete(Var::Global(global), span) => {
                 // A global that is only deleted is not there at all.
-                let id = self.global_id(*global)?;
+                let Some(id) = self.global_id(*global) else { return Vec::new() };
                 ir::Stmt::DeleteGlobal(id, self.site(*span))
             }
             Stmt::Delete(Var::Local(local), span) => {
@@ -59,12 +59,12 @@ impl Lowerer<'_, '_> {
             Stmt::Next => ir::Stmt::Next,
             Stmt::Break => ir::Stmt::Break,
             Stmt::Continue => ir::Stmt::Continue,
-        })
+        }]
     }
 
     /// An expression whose value is dropped.
-    fn effect(&mut self, expr: &Expr) -> Option<ir::Stmt> {
-        Some(match &expr.kind {
+    fn effect(&mut self, expr: &Expr) -> Vec<ir::Stmt> {
+        vec![match &expr.kind {
             ExprKind::Aggregate(stat, value) => {
                 let stat = self.stat(stat);
                 let value = self.expr(value);
@@ -73,21 +73,23 @@ impl Lowerer<'_, '_> {
             ExprKind::Print(Print { to_string: false, what: Printed::Histogram(stat) }) => {
                 ir::Stmt::PrintHistogram(self.stat(stat))
             }
+            ExprKind::Print(Print { to_string: false, what: Printed::Json(global) }) => {
+                return self.json(*global, expr.token);
+            }
             ExprKind::Print(Print { to_string: false, what }) => {
                 let format = self.format(what);
                 if format.directives.is_empty() {
-                    return None;
+                    return Vec::new();
                 }
                 ir::Stmt::Print(format, self.site(expr.token))
             }
             ExprKind::Ternary(condition, then, otherwise) => {
                 let condition = self.expr(condition);
-                let then = self.effect(then).into_iter().collect();
-                let otherwise = self.effect(otherwise).into_iter().collect();
+                let (then, otherwise) = (self.effect(then), self.effect(otherwise));
                 ir::Stmt::If(condition, then, otherwise)
             }
             _ => ir::Stmt::Expr(self.effect_expr(expr)),
-        })
+        }]
     }
 
     /// The same where only an expression can stand. `x++` does not need its old value here.
@@ -149,7 +151,20 @@ impl Lowerer<'_, '_> {
                 add_text(&mut format.directives, end);
                 format
             }
-            Printed::Histogram(_) => unreachable!("histograms are printed by statements of their own"),
+            Printed::Event { head, fields } => {
+                let mut format = ir::Format { directives: Vec::new(), args: Vec::new() };
+                add_text(&mut format.directives, head);
+                for (before, value) in fields {
+                    add_text(&mut format.directives, before);
+                    let value = self.expr(value);
+                    super::json::add(&mut format, value);
+                }
+                add_text(&mut format.directives, b"}\n");
+                format
+            }
+            Printed::Json(_) | Printed::Histogram(_) => {
+                unreachable!("they are printed by statements of their own")
+            }
         }
     }
 
@@ -208,7 +223,7 @@ pub fn add_text(directives: &mut Vec<Directive>, text: &[u8]) {
 /// The number of an extractor.
 pub fn extractor(op: StatOp) -> u64 {
     match op {
-        StatOp::Count | StatOp::HistLinear | StatOp::HistLog => stat_op::COUNT,
+        StatOp::Count | StatOp::HistLinear | StatOp::HistLog | StatOp::Quantile => stat_op::COUNT,
         StatOp::Sum => stat_op::SUM,
         StatOp::Min => stat_op::MIN,
         StatOp::Max => stat_op::MAX,

@@ -22,7 +22,8 @@ pub fn resolve<'d>(point: &ProbePoint) -> Resolved<'d> {
         return Err(Box::new(Diagnostic::error("probe point mismatch").at(point.span, "")));
     };
     if let Some(suffix) = suffix.first() {
-        return Err(invalid_suffix(suffix));
+        let note = format!("nothing can follow '{}'", point.components[0].name.text);
+        return Err(Box::new(invalid_suffix(suffix).note(note)));
     }
     let number = number(first)?;
     let place = match first.name.text.as_str() {

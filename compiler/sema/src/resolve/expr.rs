@@ -51,7 +51,14 @@ impl Resolver<'_, '_, '_> {
                     let name = target.token;
                     ExprKind::Crement { increment: *increment, prefix: *prefix, place, name }
                 }
-                None => self.poison("invalid lvalue type", target.token),
+                None => {
+                    self.symbols.diagnostics.push(
+                        Diagnostic::error("invalid lvalue type").at(target.token, "this cannot be changed").note(
+                            "'++' and '--' change variables and elements of arrays; target variables with -g",
+                        ),
+                    );
+                    ExprKind::Long(0)
+                }
             },
             ast::ExprKind::Assign(op, left, right) => self.assign(*op, left, right, expr.token),
             ast::ExprKind::Ternary(condition, then, otherwise) => self.ternary(condition, then, otherwise),
@@ -64,12 +71,12 @@ impl Resolver<'_, '_, '_> {
             }
             ast::ExprKind::Print(print) => self.print(print, expr.token),
             ast::ExprKind::Stat(op, base, args) => self.extract(*op, base, args, expr.token),
-            ast::ExprKind::Target(target) => self
-                .target(target, expr.token)
-                .map_or(ExprKind::Long(0), |t| ExprKind::Read(Place::Target(t))),
+            ast::ExprKind::Target(target) => {
+                self.target(target).map_or(ExprKind::Long(0), |t| ExprKind::Read(Place::Target(t)))
+            }
             ast::ExprKind::AddressOf(operand) => match &operand.kind {
                 ast::ExprKind::Target(target) => {
-                    self.target(target, operand.token).map_or(ExprKind::Long(0), ExprKind::AddressOf)
+                    self.target(target).map_or(ExprKind::Long(0), ExprKind::AddressOf)
                 }
                 _ => {
                     self.poison("cannot take the address of this: '&' needs a target variable", operand.token)
@@ -83,13 +90,12 @@ impl Resolver<'_, '_, '_> {
                 ExprKind::Long(i64::from(is_defined(operand, self.unit.scope.as_deref())))
             }
             ast::ExprKind::ProbeWrite(operand) => self.probe_write(operand),
-            ast::ExprKind::Const(_) => self.poison(
+            ast::ExprKind::Const(_) => self.refuse(
                 "@const cannot exist here: its value comes from C headers, and rstap runs no C compiler",
                 expr.token,
+                "write the number itself, as in @define EINVAL %( 22 %)",
             ),
-            ast::ExprKind::AtCall(name, _) => {
-                self.poison(&format!("unknown operator @{}", name.trim_start_matches('@')), expr.token)
-            }
+            ast::ExprKind::AtCall(name, _) => self.unknown_operator(name.trim_start_matches('@'), expr.token),
             ast::ExprKind::Embedded(embedded) => {
                 if !self.symbols.is_library(self.unit.file) {
                     self.symbols.diagnostics.push(crate::symbols::no_embedded_code(embedded.span));
@@ -120,6 +126,21 @@ impl Resolver<'_, '_, '_> {
         match negated {
             true => ExprKind::Unary(ast::UnaryOp::Not, Box::new(Expr { kind: matches, token })),
             false => matches,
+        }
+    }
+
+    fn refuse(&mut self, message: &str, span: Span, instead: &str) -> ExprKind {
+        self.symbols.diagnostics.push(Diagnostic::error(message).at(span, "").note(instead));
+        ExprKind::Long(0)
+    }
+
+    /// An operator that SystemTap has and rstap has not, or that nobody has.
+    fn unknown_operator(&mut self, name: &str, span: Span) -> ExprKind {
+        match MISSING_OPERATORS.iter().find(|(missing, ..)| *missing == name) {
+            Some((_, why, instead)) => {
+                self.refuse(&format!("@{name} cannot exist here: {why}"), span, instead)
+            }
+            None => self.poison(&format!("unknown operator @{name}"), span),
         }
     }
 
@@ -181,7 +202,11 @@ impl Resolver<'_, '_, '_> {
             AssignOp::With(op) => Some(op),
             AssignOp::Set | AssignOp::Aggregate => None,
         };
-        ExprKind::Assign(op, place, self.boxed(right), left.token)
+        let right = self.boxed(right);
+        if op.is_none() {
+            self.note_origin(&place, &right);
+        }
+        ExprKind::Assign(op, place, right, left.token)
     }
 
     /// What can be read or assigned at an expression; `None` without a word if it has no such form.
@@ -195,12 +220,15 @@ impl Resolver<'_, '_, '_> {
                 Some(Place::Var(var))
             }
             ast::ExprKind::Index(base, parts) if matches!(base.kind, ast::ExprKind::Symbol(_)) => {
+                if let Some(element) = self.typed_element(base, parts) {
+                    return self.target(&element).map(Place::Target);
+                }
                 let global = self.array(base, parts.len());
                 let key = self.full_parts(parts, expr.token);
                 // Without the array the error is said; any place will do.
                 Some(global.map_or(Place::Var(Var::Local(0)), |global| Place::Element(global, key)))
             }
-            ast::ExprKind::Target(target) => self.target(target, expr.token).map(Place::Target),
+            ast::ExprKind::Target(target) => self.target(target).map(Place::Target),
             _ => None,
         }
     }
@@ -221,13 +249,16 @@ impl Resolver<'_, '_, '_> {
         };
         let Some(global) = self.global(name) else {
             let similar = similar(name, self.symbols.global_names());
-            self.symbols.diagnostics.push(
-                Diagnostic::error(format!(
-                    "unresolved arity-{arity} global array {name}, missing global declaration?{similar}"
-                ))
-                .at(expr.token, "")
-                .note(format!("arrays are global: global {name}")),
-            );
+            let mut error = Diagnostic::error(format!(
+                "unresolved arity-{arity} global array {name}, missing global declaration?{similar}"
+            ))
+            .at(expr.token, "")
+            .note(format!("arrays are global: global {name}"));
+            if self.unit.names.contains_key(name.as_str()) {
+                error = error
+                    .note(format!("for a character of a string: stringat({name}, 0), substr({name}, 0, 1)"));
+            }
+            self.symbols.diagnostics.push(error);
             return None;
         };
         self.note_arity(global, arity, expr.token);
@@ -251,8 +282,13 @@ impl Resolver<'_, '_, '_> {
     }
 
     fn call(&mut self, name: &str, args: &[ast::Expr], token: Span) -> ExprKind {
-        let args = self.exprs(args);
         let declared = self.symbols.functions(name, self.unit.file);
+        if declared.is_empty()
+            && let Some(printed) = self.json(name, args, token)
+        {
+            return printed;
+        }
+        let args = self.exprs(args);
         if declared.is_empty() {
             if let Some(why) = crate::unavailable::explain(name) {
                 let error = Diagnostic::error(format!("unresolved function {name}"))
@@ -262,7 +298,12 @@ impl Resolver<'_, '_, '_> {
             }
             let known = self.symbols.function_names();
             let similar = similar(name, known.into_iter().chain(PRINT_FUNCTIONS.iter().copied()));
-            return self.poison(&format!("unresolved function {name}{similar}"), token);
+            let mut error = Diagnostic::error(format!("unresolved function {name}{similar}")).at(token, "");
+            if similar.is_empty() {
+                error = error.note("the functions of the library: rstap --dump-functions");
+            }
+            self.symbols.diagnostics.push(error);
+            return ExprKind::Long(0);
         }
         let fitting: Vec<usize> = declared
             .iter()
@@ -305,14 +346,29 @@ impl Resolver<'_, '_, '_> {
         })
     }
 
-    fn target(&mut self, target: &ast::Target, token: Span) -> Option<Target> {
-        self.unit.per_point = true;
-        if let TargetBase::Value(_) = target.base {
-            self.error("unknown type in dereference", token);
-            return None;
+    fn target(&mut self, target: &ast::Target) -> Option<Target> {
+        if let TargetBase::Value(value) = &target.base
+            && let ast::ExprKind::Index(base, parts) = &value.kind
+            && let Some(mut element) = self.typed_element(base, parts)
+        {
+            element.access.extend_from_slice(&target.access);
+            element.pretty = target.pretty;
+            return self.target(&element);
         }
+        self.unit.per_point = true;
         let base = match &target.base {
-            TargetBase::Cast(base, ..) => Some(self.boxed(base)),
+            TargetBase::Cast(base, ..) | TargetBase::Value(base) => Some(self.boxed(base)),
+            _ => None,
+        };
+        let origin = match (&target.base, &base) {
+            (TargetBase::Value(value), Some(base)) => {
+                let origin = self.origin(base);
+                if origin.is_none() {
+                    self.symbols.diagnostics.push(no_origin(value, target));
+                    return None;
+                }
+                origin
+            }
             _ => None,
         };
         let mut indexes = Vec::new();
@@ -321,7 +377,7 @@ impl Resolver<'_, '_, '_> {
                 indexes.push(self.expr(index));
             }
         }
-        Some(Target { ast: Rc::new(target.clone()), base, indexes })
+        Some(Target { ast: Rc::new(target.clone()), base, origin, indexes })
     }
 
     fn probe_write(&mut self, operand: &ast::Expr) -> ExprKind {
@@ -349,6 +405,43 @@ impl Resolver<'_, '_, '_> {
     }
 }
 
+/// Operators of SystemTap's that are missing: why, and what to do without.
+const MISSING_OPERATORS: &[(&str, &str, &str)] = &[
+    (
+        "perf",
+        "it reads a counter that perf.….process(\"PATH\") probes keep, and rstap has no perf probes",
+        "for cycles: get_cycles(); for time on the cpu: timer.profile",
+    ),
+    (
+        "kregister",
+        "there are no registers of the kernel in user space",
+        "for those of the program: @uregister",
+    ),
+    (
+        "kderef",
+        "there is no memory of the kernel in user space",
+        "for that of the program: @uderef(SIZE, ADDRESS)",
+    ),
+    (
+        "kread",
+        "there is no memory of the kernel in user space",
+        "for that of the program: @uderef(SIZE, ADDRESS)",
+    ),
+];
+
+/// The error for a member or element of a value that was not made of a target variable.
+fn no_origin(value: &ast::Expr, target: &ast::Target) -> Diagnostic {
+    let error = Diagnostic::error("the type of this value is not known").at(value.token, "");
+    match (&value.kind, target.access.first().map(|access| &access.kind)) {
+        (ast::ExprKind::Index(..), Some(AccessKind::Index(_))) => {
+            error.note("the keys of an array stand together: a[1, 2]")
+        }
+        _ => error
+            .note("a local has the type of the target variable that it is assigned first, as in p = $list")
+            .note("for others: @cast(VALUE, \"TYPE\")->MEMBER"),
+    }
+}
+
 /// Functions of the language itself.
 const PRINT_FUNCTIONS: &[&str] = &[
     "print",
@@ -361,6 +454,8 @@ const PRINT_FUNCTIONS: &[&str] = &[
     "sprintf",
     "sprintd",
     "sprintdln",
+    "print_json",
+    "event",
 ];
 
 /// The byte of a string literal's text in its source; the whole literal where escapes, or several literals in a row,

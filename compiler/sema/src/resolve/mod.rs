@@ -5,6 +5,8 @@
 mod expr;
 mod fold;
 mod format;
+mod json;
+mod origin;
 mod print;
 mod stat;
 mod stmt;
@@ -18,7 +20,8 @@ use rstap_syntax::diagnostic::Diagnostic;
 use rstap_syntax::source::Span;
 
 use crate::expand::Part;
-use crate::hir::{Body, Code, Function, Global, Local, Stmt, Tree, Var};
+use crate::hir::{Body, Code, Expr, ExprKind, Function, Global, Local, Place, Stmt, Tree, Var};
+use crate::hir_walk::each_expr;
 use crate::symbols::{FileIndex, Symbols, no_embedded_code};
 use crate::target_var::Scope;
 
@@ -98,6 +101,51 @@ impl<'a, 't, 'd> Resolver<'a, 't, 'd> {
         let unit = std::mem::take(&mut self.unit);
         self.tree.bodies.push(Body { name, span, own, locals: unit.locals, code, per_point: unit.per_point });
         self.tree.bodies.len() - 1
+    }
+
+    /// A body that evaluates the guards into a hidden global, and that global, if nothing but globals decides about
+    /// them.
+    pub fn condition(&mut self, guards: &[(ast::Expr, FileIndex)]) -> Option<(usize, usize)> {
+        self.unit = Unit::default();
+        let mut all: Option<Expr> = None;
+        for (guard, file) in guards {
+            self.unit.file = *file;
+            let guard = self.expr(guard);
+            let token = guard.token;
+            all = Some(match all {
+                None => guard,
+                Some(all) => {
+                    let both = ExprKind::Binary(ast::BinaryOp::And, Box::new(all), Box::new(guard));
+                    Expr { kind: both, token }
+                }
+            });
+        }
+        let unit = std::mem::take(&mut self.unit);
+        let all = all.filter(|all| unit.locals.is_empty() && depends_on_globals_alone(all))?;
+        let token = all.token;
+        let not = |expr| Expr { kind: ExprKind::Unary(ast::UnaryOp::Not, Box::new(expr)), token };
+        let global = self.tree.globals.len();
+        self.tree.globals.push(Global {
+            name: "if".to_owned(),
+            span: token,
+            library: true,
+            wrap: false,
+            size: None,
+            init: Some(ast::Literal::Number(0)),
+            arity: Some((0, token)),
+            stat: Default::default(),
+        });
+        let outcome = Place::Var(Var::Global(global));
+        let assign = ExprKind::Assign(None, outcome, Box::new(not(not(all))), token);
+        self.tree.bodies.push(Body {
+            name: "if".to_owned(),
+            span: token,
+            own: None,
+            locals: Vec::new(),
+            code: vec![Stmt::Expr(Expr { kind: assign, token })],
+            per_point: false,
+        });
+        Some((self.tree.bodies.len() - 1, global))
     }
 
     /// Resolves the functions that were called so far, and those they call.
@@ -236,14 +284,14 @@ impl<'a, 't, 'd> Resolver<'a, 't, 'd> {
             None => global.arity = Some((arity, span)),
             Some((known, _)) if known == arity => {}
             Some((known, first)) => {
-                let what = if known == 0 {
-                    "used as a scalar".to_owned()
-                } else {
-                    format!("used with {known} key part(s)")
+                let what = |arity: usize| match arity {
+                    0 => "used as a scalar".to_owned(),
+                    1 => "used with 1 key".to_owned(),
+                    _ => format!("used with {arity} keys"),
                 };
                 let error = Diagnostic::error(format!("inconsistent arity ({known} vs {arity})"))
-                    .at(span, "")
-                    .see(first, format!("arity {known} first inferred here: {what}"));
+                    .at(span, what(arity))
+                    .see(first, format!("arity {known} first inferred here: {}", what(known)));
                 self.symbols.diagnostics.push(error);
             }
         }
@@ -260,8 +308,27 @@ impl<'a, 't, 'd> Resolver<'a, 't, 'd> {
     }
 }
 
+/// Whether the value can change only when a global does.
+fn depends_on_globals_alone(expr: &Expr) -> bool {
+    let mut alone = true;
+    each_expr(expr, &mut |part| {
+        alone &= matches!(
+            &part.kind,
+            ExprKind::Long(_)
+                | ExprKind::Str(_)
+                | ExprKind::Read(Place::Var(Var::Global(_)) | Place::Element(..))
+                | ExprKind::Unary(..)
+                | ExprKind::Binary(..)
+                | ExprKind::Ternary(..)
+                | ExprKind::Contains(..)
+                | ExprKind::Stat(..)
+        );
+    });
+    alone
+}
+
 fn local(name: &str, span: Span) -> Local {
-    Local { name: name.to_owned(), span, walks: None, hidden: false }
+    Local { name: name.to_owned(), span, walks: None, hidden: false, origin: None }
 }
 
 /// The block of a part, kept alive apart from the symbols.

@@ -7,6 +7,7 @@ use rstap_syntax::source::Span;
 
 use super::Resolver;
 use crate::hir::{ExprKind, Stat, Var};
+use crate::ir::StatIndex;
 
 /// Buckets of a linear histogram, as in SystemTap.
 const MAX_BUCKETS: i128 = 126;
@@ -58,6 +59,9 @@ impl Resolver<'_, '_, '_> {
         args: &[ast::Expr],
         token: Span,
     ) -> ExprKind {
+        if op == StatOp::Quantile {
+            return self.quantile(base, args, token);
+        }
         if matches!(op, StatOp::HistLinear | StatOp::HistLog) {
             return self.poison("a histogram can only be printed, indexed or walked", token);
         }
@@ -74,6 +78,26 @@ impl Resolver<'_, '_, '_> {
             }
         }
         ExprKind::Stat(op, stat)
+    }
+
+    /// `@quantile(s, p)`, `@quantile(s, p, of)`
+    fn quantile(&mut self, base: &ast::Expr, args: &[ast::Expr], token: Span) -> ExprKind {
+        let Some(stat) = self.stat(base) else { return ExprKind::Long(0) };
+        let [p, of @ ..] = args else { return ExprKind::Long(0) };
+        let of = match (of, &self.literals(of)[..]) {
+            ([], _) => 100,
+            (_, [of]) if *of > 0 => *of,
+            _ => {
+                return self.poison(
+                    "@quantile(statistic, p, parts): the number of parts must be a literal above 0",
+                    token,
+                );
+            }
+        };
+        if let Some(shape) = self.shape(&stat) {
+            shape.sketch = true;
+        }
+        ExprKind::StatAt(stat, StatIndex::Quantile { of }, Box::new(self.expr(p)))
     }
 
     /// The statistic of `@hist_x(s, …)`, which keeps this histogram from now on.
@@ -147,7 +171,7 @@ impl Resolver<'_, '_, '_> {
         match (stat, parts) {
             (Some(stat), [Some(index)]) => {
                 let index = Box::new(self.expr(index));
-                ExprKind::Bucket(stat, index)
+                ExprKind::StatAt(stat, StatIndex::Bucket, index)
             }
             (Some(_), _) => self.poison("a histogram has one index: the number of the bucket", token),
             (None, _) => ExprKind::Long(0),

@@ -248,7 +248,11 @@ impl Resolver<'_, '_, '_> {
                 Some(Stmt::DeleteElement(global, key, operand.token))
             }
             _ => {
-                self.error("invalid operand of delete expression", operand.token);
+                self.symbols.diagnostics.push(
+                    Diagnostic::error("invalid operand of delete expression")
+                        .at(operand.token, "")
+                        .note("what can be deleted: an element (delete a[KEY]), a whole array or statistic (delete a), a variable"),
+                );
                 None
             }
         }

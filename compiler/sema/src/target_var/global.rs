@@ -47,7 +47,8 @@ impl<'d> GlobalScope<'d> {
 
 impl Scope for GlobalScope<'_> {
     fn resolve(&self, request: Request<'_>) -> Result<Expr, Box<Diagnostic>> {
-        self.named(request.target, request.span)?.resolve(request)
+        let named = request.origin.map_or(request.target, |origin| origin.root());
+        self.named(named, request.span)?.resolve(request)
     }
 
     fn at_entry(&self, _: &Target) -> bool {
@@ -58,6 +59,7 @@ impl Scope for GlobalScope<'_> {
         let request = Request {
             target,
             base: Some(number(0)),
+            origin: None,
             indexes: vec![number(0); target.access.len()],
             usage: Use::Read,
             bias: None,

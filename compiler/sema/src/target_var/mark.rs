@@ -155,6 +155,7 @@ impl Scope for MarkScope<'_> {
         let request = Request {
             target,
             base: Some(number(0)),
+            origin: None,
             indexes: Vec::new(),
             usage: Use::Read,
             bias: Some(number(0)),

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use rstap_abi::address::LinkAddr;
 use rstap_abi::context::register as dwarf;
-use rstap_debuginfo::{DieRef, Place, TypeId, Variable, VariableKind};
+use rstap_debuginfo::{DieRef, Place, Type, TypeId, Variable, VariableKind};
 use rstap_syntax::ast::{Access, AccessKind, Target, TargetBase};
 use rstap_syntax::diagnostic::Diagnostic;
 use rstap_syntax::source::Span;
@@ -15,7 +15,7 @@ use rstap_syntax::source::Span;
 use super::build::{add, load, multiply, number, register};
 use super::location::{Spot, Surroundings, bias_at};
 use super::value::Value;
-use super::{Request, Scope, Use, messages, pretty, psabi};
+use super::{Origin, Request, Scope, Use, messages, pretty, psabi};
 use crate::ir::{Expr, SiteId};
 use crate::modules::{Binary, Modules};
 
@@ -202,11 +202,31 @@ impl<'d> CodeScope<'d> {
             TargetBase::Variable(name) => self.variable(name, request),
             TargetBase::Cast(_, type_name, module) => self.cast(type_name, module.as_deref(), request),
             TargetBase::Var(name, module) => self.global(name, module.as_deref(), request),
-            TargetBase::Value(_) => {
-                let message = "the type of this value is not known; write @cast(value, \"type\")->member";
-                Err(Box::new(Diagnostic::error(message).at(request.span, "")))
-            }
+            TargetBase::Value(_) => self.autocast(request),
         }
+    }
+
+    /// A value of the script, typed as what it was made of.
+    fn autocast(&self, request: &Request<'_>) -> Result<Value<'d>> {
+        let unknown =
+            || Box::new(Diagnostic::error("the type of this value is not known").at(request.span, ""));
+        let origin = request.origin.ok_or_else(unknown)?;
+        let made_of = self.made_of(origin, request)?.referred().map_err(|_| unknown())?;
+        let value = request.base.clone().unwrap_or_else(|| number(0));
+        let is_address = origin.address || matches!(made_of.resolved(), Ok((_, Type::Array { .. })));
+        let spot = if is_address { Spot::Memory(value) } else { Spot::Value(value) };
+        Ok(Value { spot, from: 0, field: None, ..made_of })
+    }
+
+    /// The target variable that a value of the script was made of. Only its type matters.
+    fn made_of(&self, origin: &Origin, request: &Request<'_>) -> Result<Value<'d>> {
+        let request = Request {
+            origin: origin.of.as_deref(),
+            site: request.site,
+            span: request.span,
+            ..Request::of_any(&origin.target, Use::Read)
+        };
+        self.follow(self.base(&request)?, &request)
     }
 
     fn variable(&self, name: &str, request: &Request<'_>) -> Result<Value<'d>> {
@@ -378,7 +398,7 @@ impl<'d> CodeScope<'d> {
 
 /// Of an array with several dimensions that is indexed in all of them: the counts of all but the first.
 fn dimensions_after_first(value: &Value<'_>, following: &[Access]) -> Vec<i64> {
-    let Ok((_, rstap_debuginfo::Type::Array { counts, .. })) = value.resolved() else { return Vec::new() };
+    let Ok((_, Type::Array { counts, .. })) = value.resolved() else { return Vec::new() };
     let indexed = following.iter().take_while(|step| matches!(step.kind, AccessKind::Index(_))).count();
     let inner = counts.get(1..).unwrap_or_default();
     let known: Option<Vec<i64>> =

@@ -421,8 +421,13 @@ mod tests {
         };
         let format = Format { directives: vec![signed], args: vec![expr] };
         let print = Stmt::Print(format, SiteId(0));
-        let handler =
-            Handler { name: String::new(), locals: Vec::new(), body: vec![print], locks: Vec::new() };
+        let handler = Handler {
+            name: String::new(),
+            locals: Vec::new(),
+            body: vec![print],
+            locks: Vec::new(),
+            conditions: Vec::new(),
+        };
         let script = Script { handlers: vec![handler], ..Script::default() };
         let outcome = Evaluator::new(&script, NoTarget).run(HandlerId(0), 100);
         assert_eq!(outcome.failure, None);

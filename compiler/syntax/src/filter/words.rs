@@ -175,6 +175,7 @@ impl<'a, I: Iterator<Item = Token<'a>>> Filter<'a, I> {
             "variance" => Tok::Stat(StatOp::Variance),
             "hist_linear" => Tok::Stat(StatOp::HistLinear),
             "hist_log" => Tok::Stat(StatOp::HistLog),
+            "quantile" => Tok::Stat(StatOp::Quantile),
             "cast" => Tok::AtCast,
             "var" => Tok::AtVar,
             "entry" => Tok::AtEntry,

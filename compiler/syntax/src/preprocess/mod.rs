@@ -38,6 +38,7 @@ pub fn is_builtin_operator(name: &str) -> bool {
             | "variance"
             | "hist_linear"
             | "hist_log"
+            | "quantile"
             | "cast"
             | "var"
             | "entry"

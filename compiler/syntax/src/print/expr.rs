@@ -43,6 +43,7 @@ pub(super) fn stat_name(op: StatOp) -> &'static str {
         StatOp::Variance => "@variance",
         StatOp::HistLinear => "@hist_linear",
         StatOp::HistLog => "@hist_log",
+        StatOp::Quantile => "@quantile",
     }
 }
 

@@ -21,6 +21,11 @@ impl<'c, E: Env> Call<'c, E> {
         self.check(value, 0)
     }
 
+    pub fn stat_quantile(&mut self, stat: i64, p: i64, of: i64) -> i64 {
+        let value = self.stat(stat).quantile(p, of);
+        self.check(value, 0)
+    }
+
     pub fn stat_clear(&mut self, stat: i64) {
         // One that makes no sense any more stays as it is; the next use of it says so.
         let _ = self.stat(stat).clear();

@@ -51,6 +51,14 @@ pub trait Handlers {
     fn run(&mut self, hit: Hit<'_>) -> Verdict;
     /// A process has these mappings now. Not all changes are told.
     fn mapped(&mut self, _pid: u32, _mappings: &[Mapping]) {}
+    /// Whether the condition of the probe's point is true, or it has none.
+    fn is_enabled(&self, _probe: ProbeId) -> bool {
+        true
+    }
+    /// Changes whenever a probe has become enabled.
+    fn enablings(&self) -> u64 {
+        0
+    }
     /// Counts a probe whose handler cannot be run, for a reason that is the backend's.
     fn skip(&mut self, probe: ProbeId);
 }

@@ -1,7 +1,7 @@
 //! Handler images made by hand: each handler is a list of calls of builtins, in machine code.
 
 use rstap_abi::builtins::Builtin;
-use rstap_abi::image::MAGIC;
+use rstap_abi::image::{HandlerEntry, MAGIC, ProbeEntry};
 
 /// One call of a builtin.
 #[derive(Clone, Debug)]
@@ -24,13 +24,13 @@ pub enum Op {
 pub fn image(handlers: &[Vec<Op>]) -> Vec<u8> {
     const HEADER: usize = 32;
     let table = HEADER;
-    let probes = table + handlers.len() * 16;
-    let mut code = probes + handlers.len() * 32;
+    let probes = table + handlers.len() * size_of::<HandlerEntry>();
+    let mut code = probes + handlers.len() * size_of::<ProbeEntry>();
     let (mut entries, mut probe_entries, mut body) = (Vec::new(), Vec::new(), Vec::new());
     for (index, ops) in handlers.iter().enumerate() {
         let bytes = assemble(ops);
-        entries.extend([code as u32, 0, 0, 4096].iter().flat_map(|w| w.to_le_bytes()));
-        let words = [index as u32, 0, 0, 0, 0, 0, 0, 0];
+        entries.extend([code as u32, 0, 0, 4096, 0, 0].iter().flat_map(|w| w.to_le_bytes()));
+        let words = [index as u32, 0, 0, 0, 0, 0, 0, 0, 0];
         probe_entries.extend(words.iter().flat_map(|w| w.to_le_bytes()));
         code += bytes.len();
         body.extend(bytes);

@@ -8,7 +8,9 @@ use super::{
     Element, Environment, Evaluated, Evaluator, Failure, Flow, GlobalValue, Locals, Part, Statistic, Stop,
     Value, store,
 };
-use crate::ir::{BinaryOp, CompareOp, Expr, ExprKind, FuncId, Place, SiteId, StatRef, Type, UnaryOp};
+use crate::ir::{
+    BinaryOp, CompareOp, Expr, ExprKind, FuncId, Place, SiteId, StatIndex, StatRef, Type, UnaryOp,
+};
 use crate::regex::Pattern;
 
 /// A place whose index has been evaluated.
@@ -84,8 +86,8 @@ impl<E: Environment> Evaluator<'_, E> {
                 self.builtin(*builtin, &args).map_err(|failure| failure.at(*site))?
             }
             ExprKind::Stat(stat, op, site) => self.extract(stat, *op, *site, locals)?,
-            ExprKind::HistogramBucket(stat, index, site) => {
-                Value::Long(self.bucket(stat, index, locals).map_err(|stop| at(stop, *site))?)
+            ExprKind::StatAt(stat, which, index, site) => {
+                Value::Long(self.stat_at(stat, *which, index, locals).map_err(|stop| at(stop, *site))?)
             }
             ExprKind::HistogramText(stat) => {
                 let text = self.histogram(stat, locals)?;
@@ -259,7 +261,13 @@ impl<E: Environment> Evaluator<'_, E> {
         })
     }
 
-    fn bucket(&mut self, stat: &StatRef, index: &Expr, locals: &mut Locals) -> Evaluated<i64> {
+    fn stat_at(
+        &mut self,
+        stat: &StatRef,
+        which: StatIndex,
+        index: &Expr,
+        locals: &mut Locals,
+    ) -> Evaluated<i64> {
         // The key comes first, then the index, then the element as it is by then.
         let located = match stat {
             StatRef::Element(global, key) => Some((*global, self.key(key, locals)?)),
@@ -276,6 +284,9 @@ impl<E: Environment> Evaluator<'_, E> {
         let Some(stat) = stat.filter(|stat| !stat.values.is_empty()) else {
             return Err(Failure::new(Fault::EmptyAggregate).into());
         };
+        if let StatIndex::Quantile { of } = which {
+            return Ok(stat.quantile(index, of));
+        }
         let bucket = usize::try_from(index).ok().and_then(|index| stat.buckets().get(index).copied());
         bucket.map(|count| count as i64).ok_or_else(|| Failure::new(Fault::HistogramIndex).into())
     }

@@ -60,6 +60,7 @@ impl<E: Environment> Evaluator<'_, E> {
             }
             conversion::CHAR if spec.has(flag::ALTERNATE) => pad(spec, &escaped(arg.long() as u8), out),
             conversion::CHAR => pad(spec, &[arg.long() as u8], out),
+            conversion::JSON => out.extend(crate::json::quoted(arg.text())),
             conversion::BINARY => {
                 let size = if spec.width == 0 { 8 } else { spec.width };
                 out.extend_from_slice(&arg.long().to_le_bytes()[..size.min(8)]);

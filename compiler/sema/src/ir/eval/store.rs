@@ -93,6 +93,24 @@ impl Statistic {
         (squares / (self.values.len() as i64 - 1)) >> (2 * shift)
     }
 
+    /// The value at a quantile, as exact as a sketch keeps it: the lower end of its step of 1/32 of a power of two
+    /// (of values below 64: itself), plus half the step.
+    pub(super) fn quantile(&self, p: i64, of: i64) -> i64 {
+        let mut sorted = self.values.clone();
+        sorted.sort_unstable();
+        let wanted = (i128::from(p) * sorted.len() as i128 + i128::from(of) - 1).div_euclid(i128::from(of));
+        let rank = wanted.clamp(1, sorted.len() as i128) as usize - 1;
+        let value = sorted[rank];
+        if rank == 0 || rank == sorted.len() - 1 {
+            return value;
+        }
+        let size = u128::from(value.unsigned_abs());
+        let step = if size < 64 { 1 } else { 1 << (size.ilog2() - 5) };
+        let middle = (size / step * step + (step - 1) / 2) as i128;
+        let middle = if value < 0 { -middle } else { middle };
+        middle.clamp(i128::from(sorted[0]), i128::from(sorted[sorted.len() - 1])) as i64
+    }
+
     /// The buckets of its histogram.
     pub(super) fn buckets(&self) -> Vec<u64> {
         let count = match self.shape.histogram {

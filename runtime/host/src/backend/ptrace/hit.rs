@@ -69,8 +69,9 @@ impl<H: Handlers> Tracer<H> {
     fn hit(&mut self, mut at: At) {
         self.cpu.hit(at.tid);
         let served = self.threads.get_mut(&at.tid).and_then(|thread| thread.served.take());
-        if served != Some((at.address, at.registers.rsp)) {
+        if served != Some((at.address, at.registers.rsp)) && self.is_wanted(at.space, at.address) {
             self.run_handlers(&mut at);
+            self.wake_wanted();
         }
         // Handlers may have planted breakpoints, so the site is looked up again.
         let passage = self.spaces.get(&at.space).and_then(|s| s.sites.get(&at.address)).map(|s| s.passage);
@@ -132,6 +133,9 @@ impl<H: Handlers> Tracer<H> {
 
     /// A function with a return probe was entered.
     fn entered(&mut self, at: &mut At, probe: ProbeId) {
+        if !self.handlers.is_enabled(probe) {
+            return;
+        }
         let (entry, bytes) = self.registry.entry_of(probe);
         let rsp = at.registers.rsp;
         let Some(to) = self.spaces.get(&at.space).and_then(|s| s.memory.word(rsp)) else {

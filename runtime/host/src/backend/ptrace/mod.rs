@@ -12,6 +12,7 @@
 //! handler it has for it.
 //! A file that a running program maps by itself, without the dynamic loader, is armed with the next library.
 
+mod conditions;
 pub mod control;
 mod cpu;
 mod detached;

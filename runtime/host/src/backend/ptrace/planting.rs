@@ -210,6 +210,8 @@ impl<H: Handlers> Tracer<H> {
                 probes: [].into(),
                 is_return: false,
                 is_loader: false,
+                hits_in_vain: 0,
+                is_resting: false,
             };
             self.report.say(2, format_args!("process {pid}: {address:#x} is passed by {passage:?}"));
             if let Some(s) = self.spaces.get_mut(&space) {

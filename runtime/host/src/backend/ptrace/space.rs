@@ -46,6 +46,10 @@ pub struct Planted {
     pub is_return: bool,
     /// The dynamic loader comes here when it has mapped or unmapped something.
     pub is_loader: bool,
+    /// Hits in a row at which no probe was enabled.
+    pub hits_in_vain: u32,
+    /// Taken out until a probe is enabled.
+    pub is_resting: bool,
 }
 
 /// An executable mapping of a file that has probes.

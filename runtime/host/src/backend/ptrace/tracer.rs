@@ -123,6 +123,10 @@ pub struct Tracer<H> {
     pub(super) quiet: bool,
     /// Every instruction is passed by the last resort.
     pub(super) always_step: bool,
+    /// Some breakpoint is taken out until a probe there is enabled.
+    pub(super) has_resting: bool,
+    /// What `Handlers::enablings` was when resting breakpoints were last looked at.
+    pub(super) enablings: u64,
 }
 
 impl<H: Handlers> Tracer<H> {
@@ -157,6 +161,8 @@ impl<H: Handlers> Tracer<H> {
             holding: true,
             quiet: false,
             always_step: false,
+            has_resting: false,
+            enablings: 0,
         }
     }
 
@@ -191,6 +197,7 @@ impl<H: Handlers> Tracer<H> {
         while !self.end_wanted && self.target_end.is_none() && !self.control.is_stopping() {
             if let Some(asked) = self.control.take() {
                 self.serve(asked);
+                self.wake_wanted();
             }
             self.look_after_detached();
             match self.next_event(true) {
@@ -345,6 +352,7 @@ impl<H: Handlers> Tracer<H> {
             });
             self.end_wanted |= verdict.end;
         }
+        self.wake_wanted();
     }
 
     /// A thread enters or leaves the kernel. The stops alternate, but for an exec, which begins a new program.
