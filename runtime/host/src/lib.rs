@@ -19,8 +19,8 @@ mod signals;
 pub mod symbols;
 mod sys;
 pub mod timers;
-mod tracers;
 pub mod timing;
+mod tracers;
 
 pub use backend::ptrace::command_words;
 pub use running::Running;

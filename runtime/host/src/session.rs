@@ -42,8 +42,8 @@ use crate::process::{Modules, status};
 use crate::signals::Signals;
 use crate::symbols::{DebugPlaces, Symbols};
 use crate::timers::{Due, Stop, Timers};
-use crate::tracers::Tracers;
 use crate::timing::Timing;
+use crate::tracers::Tracers;
 
 /// What a session works on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

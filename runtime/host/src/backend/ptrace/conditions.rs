@@ -25,7 +25,8 @@ impl<H: Handlers> Tracer<H> {
             return true;
         }
         site.hits_in_vain = site.hits_in_vain.saturating_add(1);
-        if site.hits_in_vain >= PATIENCE {
+        // What enables it may run inside the target, which does not wait until the breakpoint is back.
+        if site.hits_in_vain >= PATIENCE && self.injector.is_none() {
             site.is_resting = true;
             self.has_resting = true;
             let original = site.original;
