@@ -59,10 +59,11 @@ impl<'d> Modules<'d> {
 
     /// The ELF file at a path; symbolic links are followed.
     pub fn open(&self, path: &Path) -> Result<Rc<Binary<'d>>, OpenError> {
-        let real =
-            self.files.canonicalize(path).map_err(|error| OpenError::Unreadable(path.to_owned(), error))?;
-        // `/proc/PID/exe` may resolve to a path that exists here as another file, or not at all.
-        let real = if path.starts_with("/proc") { path.to_owned() } else { real };
+        // What is reached through a process, `/proc/PID/exe` or what is below its root, may have a path that is another
+        // file's here, or nobody's.
+        let resolved =
+            if path.starts_with("/proc") { Ok(path.to_owned()) } else { self.files.canonicalize(path) };
+        let real = resolved.map_err(|error| OpenError::Unreadable(path.to_owned(), error))?;
         if let Some(binary) = self.binaries.borrow().get(&real) {
             return Ok(Rc::clone(binary));
         }
