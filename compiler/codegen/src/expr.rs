@@ -82,6 +82,7 @@ impl Emitter<'_, '_, '_> {
                 Operand::Long(value) => value,
                 Operand::Str(_) => panic!("pass 2 typed the expression as a long"),
             },
+            ExprKind::Choose(subject, cases, otherwise) => self.choose(subject, cases, otherwise),
             ExprKind::Contains(global, key, site) => {
                 let key = self.partial_key(key);
                 let (map, addr, mask) = (self.map(*global), self.key_addr(&key), self.long(key.mask));
@@ -333,6 +334,26 @@ impl Emitter<'_, '_, '_> {
         }
         self.enter(join);
         merged.map_or(Operand::Long(first), Operand::Str)
+    }
+
+    fn choose(&mut self, subject: &Expr, cases: &[(i64, Expr)], otherwise: &Expr) -> Value {
+        let subject = self.long_value(subject);
+        let join = self.block();
+        let result = self.builder.append_block_param(join, I64);
+        for (case, value) in cases {
+            let (yes, no) = (self.block(), self.block());
+            let case = self.long(*case);
+            let is_it = self.compare(IntCC::Equal, subject, case);
+            self.builder.ins().brif(is_it, yes, &[], no, &[]);
+            self.enter(yes);
+            let value = self.long_value(value);
+            self.jump_with(join, value);
+            self.enter(no);
+        }
+        let value = self.long_value(otherwise);
+        self.jump_with(join, value);
+        self.enter(join);
+        result
     }
 
     fn stat_at(&mut self, stat: &StatRef, which: StatIndex, index: &Expr, site: SiteId) -> Value {

@@ -2,7 +2,8 @@
 //! .debug_frame.
 
 use gimli::{
-    BaseAddresses, CfaRule, FrameDescriptionEntry, LittleEndian, UnwindContext, UnwindSection, UnwindTableRow,
+    BaseAddresses, CfaRule, FrameDescriptionEntry, LittleEndian, Register, RegisterRule, UnwindContext,
+    UnwindSection, UnwindTableRow,
 };
 use rstap_abi::address::LinkAddr;
 
@@ -183,6 +184,54 @@ impl<'d> RowUser<'d> for CfaOfRow {
                 Some(Cfa::Expression(expression.get(section).ok()?, fde.cie().encoding()))
             }
         }
+    }
+}
+
+/// Where a register of the caller is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rule {
+    /// Still in the register.
+    Same,
+    /// In memory, so many bytes from the CFA.
+    AtCfa(i64),
+    /// In another register.
+    Register(u16),
+    /// Somewhere else, or nowhere.
+    Other,
+}
+
+/// The rules of a frame, as far as code is made of them.
+pub(crate) struct Rules<'d> {
+    /// That for the CFA.
+    pub cfa: Cfa<'d>,
+    /// Those for the general registers, by DWARF number.
+    pub registers: [Rule; 17],
+}
+
+/// The rules at `pc`.
+pub(crate) fn rules_at<'d>(elf: &Elf<'d>, debug: Option<&Elf<'d>>, pc: LinkAddr) -> Option<Rules<'d>> {
+    with_row(elf, debug, pc, &mut AllOfRow)
+}
+
+struct AllOfRow;
+
+impl<'d> RowUser<'d> for AllOfRow {
+    type Answer = Rules<'d>;
+
+    fn use_row<S: UnwindSection<Slice<'d>>>(
+        &mut self,
+        section: &S,
+        fde: &FrameDescriptionEntry<Slice<'d>>,
+        row: &UnwindTableRow<usize>,
+    ) -> Option<Rules<'d>> {
+        let cfa = CfaOfRow.use_row(section, fde, row)?;
+        let registers = std::array::from_fn(|number| match row.register(Register(number as u16)) {
+            None | Some(RegisterRule::SameValue) => Rule::Same,
+            Some(RegisterRule::Offset(offset)) => Rule::AtCfa(offset),
+            Some(RegisterRule::Register(other)) => Rule::Register(other.0),
+            Some(_) => Rule::Other,
+        });
+        Some(Rules { cfa, registers })
     }
 }
 

@@ -31,7 +31,7 @@ pub use dwarf::{DieRef, DwarfError, SplitUnit};
 pub use elf::{AltLink, AttachError, DebugLink, ElfError, Kind, Symbol, Tls, inflate, unpack_symbols};
 pub use functions::{Function, Inline, InlinedCall, Instances, Listed, Range};
 pub use lines::{Line, MissingLine, Statement, Statements};
-pub use location::{BinaryOp, Expr, LocationError, Piece, Place, UnaryOp};
+pub use location::{BinaryOp, EntryValue, Expr, LocationError, Piece, Place, UnaryOp};
 pub use module::Module;
 pub use names::demangle;
 pub use pattern::{Glob, Lines, Pattern, PatternError};

@@ -1,6 +1,7 @@
 //! Where a value is: DWARF location expressions turned into a small tree over registers and memory
 //! (DWARF 5, 2.5 and 2.6). Nothing is evaluated here; the compiler makes code of the tree.
 
+mod entry;
 mod translate;
 
 use std::fmt;
@@ -12,6 +13,8 @@ use crate::cfi::cfa_at;
 use crate::dwarf::{DebugData, Die, DieRef, Slice, Value};
 use crate::elf::Elf;
 use crate::functions::Range;
+pub use entry::EntryValue;
+pub(crate) use entry::{CallSites, entry_value};
 use translate::{Surroundings, Translator};
 
 /// Where a value is.
@@ -29,8 +32,8 @@ pub enum Place {
     Pieces(Vec<Piece>),
     /// A pointer whose target is not in memory: the variable `die` would be there, `offset` bytes in.
     ImplicitPointer {
-        /// The variable pointed to.
-        die: crate::DieRef,
+        /// Where the variable pointed to is.
+        to: Box<Place>,
         /// Byte offset in it.
         offset: i64,
     },
@@ -62,6 +65,10 @@ pub enum Expr {
     ThreadLocal(Box<Expr>),
     /// The value that the expression (over registers) had when the function was entered.
     EntryValue(Box<Expr>),
+    /// The value that the caller passed for this parameter, which the function does not keep.
+    Parameter(DieRef),
+    /// One of several values, by where the function was called from.
+    ByCaller(Box<EntryValue>),
     /// `size` bytes at the address, zero-extended.
     Load {
         /// Where.
@@ -176,6 +183,8 @@ impl fmt::Display for Expr {
             Expr::Address(a) => write!(f, "module+{a:#x}"),
             Expr::ThreadLocal(e) => write!(f, "tls({e})"),
             Expr::EntryValue(e) => write!(f, "entry({e})"),
+            Expr::ByCaller(entry) => write!(f, "one of {}", entry.cases.len()),
+            Expr::Parameter(_) => write!(f, "parameter"),
             Expr::Load { address, size } => write!(f, "load{size}({address})"),
             Expr::Unary(op, e) => write!(f, "{op:?}({e})"),
             Expr::Binary(op, a, b) => write!(f, "{op:?}({a}, {b})"),
@@ -187,59 +196,126 @@ impl fmt::Display for Expr {
     }
 }
 
-/// Where the value of the variable `die` is at `pc`; `frame` is the function whose frame base is meant.
-pub(crate) fn place_of<'d>(
-    data: &DebugData<'d>,
-    elf: &Elf<'d>,
-    debug: Option<&Elf<'d>>,
-    (die, frame): (DieRef, Option<DieRef>),
-    pc: LinkAddr,
-) -> Result<Place, LocationError> {
-    let die = data.die(die)?;
-    // An abstract instance may hold what all its concrete ones share (constants, statics).
-    for link in die.chain()? {
-        if let Some(value) = link.attr(gimli::DW_AT_location) {
-            let frame = frame.map(|frame| data.die(frame)).transpose()?;
-            return place_by_location(elf, debug, &link, value, frame.as_ref(), pc);
+/// Implicit pointers to implicit pointers that are followed.
+const MAX_IMPLICIT: usize = 4;
+
+/// A place in a module's code, and what its location expressions need of the module.
+#[derive(Clone, Copy)]
+pub(crate) struct Spot<'m, 'd> {
+    pub data: &'m DebugData<'d>,
+    pub elf: &'m Elf<'d>,
+    pub debug: Option<&'m Elf<'d>>,
+    /// The function whose frame base is meant.
+    pub frame: Option<DieRef>,
+    /// The instruction that is about to run.
+    pub pc: LinkAddr,
+}
+
+impl<'m, 'd> Spot<'m, 'd> {
+    /// Where the value of the variable is.
+    pub fn place_of(&self, die: DieRef) -> Result<Place, LocationError> {
+        self.place_within(die, MAX_IMPLICIT)
+    }
+
+    fn place_within(&self, die: DieRef, implicit: usize) -> Result<Place, LocationError> {
+        let die = self.data.die(die)?;
+        // An abstract instance may hold what all its concrete ones share (constants, statics).
+        for link in die.chain()? {
+            if let Some(value) = link.attr(gimli::DW_AT_location) {
+                let Some(expression) = expression_at(&link, value, self.pc)? else { break };
+                return self.translated(&link, implicit, |translator| translator.place(expression));
+            }
+            if let Some(value) = link.attr(gimli::DW_AT_const_value) {
+                return constant(&die, value);
+            }
         }
-        if let Some(value) = link.attr(gimli::DW_AT_const_value) {
-            return constant(&die, value);
+        Ok(Place::OptimizedOut)
+    }
+
+    /// The value of an expression that stands in an attribute of `die`.
+    pub fn value_of(&self, die: &Die<'m, 'd>, expression: Expression<'d>) -> Result<Expr, LocationError> {
+        self.translated(die, MAX_IMPLICIT, |translator| translator.value_of(expression))
+    }
+
+    /// How many elements each dimension of an array type has; `None` where that is not known.
+    pub fn counts_of(&self, array: DieRef) -> Result<Vec<Option<Expr>>, LocationError> {
+        let children = self.data.die(array)?.children()?;
+        let dimensions = children.iter().filter(|child| child.tag() == gimli::DW_TAG_subrange_type);
+        Ok(dimensions.map(|dimension| self.count_of(dimension)).collect())
+    }
+
+    /// DW_AT_count, or one more than the distance of the bounds (DWARF 5, 5.13). The lower one is a constant.
+    fn count_of(&self, dimension: &Die<'m, 'd>) -> Option<Expr> {
+        if let Some(count) = dimension.attr(gimli::DW_AT_count) {
+            return self.number_of(dimension, count);
+        }
+        let upper = self.number_of(dimension, dimension.attr(gimli::DW_AT_upper_bound)?)?;
+        let lower = dimension.attr(gimli::DW_AT_lower_bound).map_or(Some(0), crate::types::integer)?;
+        let more = 1i64.checked_sub(lower)?;
+        Some(match upper {
+            Expr::Constant(upper) => Expr::Constant(upper.checked_add(more)?),
+            upper => Expr::Binary(BinaryOp::Add, Box::new(upper), Box::new(Expr::Constant(more))),
+        })
+    }
+
+    /// An attribute that is a constant, an expression or a reference to a variable (DWARF 5, 2.19).
+    fn number_of(&self, die: &Die<'m, 'd>, value: Value<'d>) -> Option<Expr> {
+        if let Some(expression) = value.exprloc_value() {
+            return self.value_of(die, expression).ok();
+        }
+        if let Some(number) = crate::types::integer(value) {
+            return Some(Expr::Constant(number));
+        }
+        let variable = self.data.reference(die.id.unit, value)?;
+        let ty = self.data.die(variable).ok()?.inherited_type().ok()??;
+        let size = crate::types::size_of(self.data, crate::types::TypeId::Die(ty))?;
+        match self.place_of(variable).ok()? {
+            Place::Memory(address) => {
+                Some(Expr::Load { address: Box::new(address), size: u8::try_from(size).ok()? })
+            }
+            Place::Register(number) => Some(Expr::Register(number)),
+            Place::Value(value) => Some(value),
+            _ => None,
         }
     }
-    Ok(Place::OptimizedOut)
+
+    fn translated<T>(
+        &self,
+        die: &Die<'m, 'd>,
+        implicit: usize,
+        translate: impl FnOnce(&mut Translator<'_, 'd>) -> Result<T, LocationError>,
+    ) -> Result<T, LocationError> {
+        let frame = self.frame.map(|frame| self.data.die(frame)).transpose()?;
+        let frame_base = match &frame {
+            Some(frame) => match frame.attr(gimli::DW_AT_frame_base) {
+                Some(value) => expression_at(frame, value, self.pc)?.map(|base| (base, frame.id.unit)),
+                None => None,
+            },
+            None => None,
+        };
+        let entry = frame.as_ref().and_then(|f| f.ranges().first().map(|r| r.0));
+        let pointed_to = |die| match implicit.checked_sub(1) {
+            Some(left) => self.place_within(die, left),
+            None => Err(LocationError::TooLong),
+        };
+        let around = Surroundings {
+            data: self.data,
+            unit: die.id.unit,
+            encoding: die.unit.encoding(),
+            pc: self.pc,
+            frame_base,
+            cfa: &|| cfa_at(self.elf, self.debug, self.pc),
+            at_entry: entry == Some(self.pc.0),
+            pointed_to: &pointed_to,
+        };
+        translate(&mut Translator::new(&around))
+    }
 }
 
-fn place_by_location<'d>(
-    elf: &Elf<'d>,
-    debug: Option<&Elf<'d>>,
-    die: &Die<'_, 'd>,
-    value: Value<'d>,
-    frame: Option<&Die<'_, 'd>>,
-    pc: LinkAddr,
-) -> Result<Place, LocationError> {
-    let Some(expression) = expression_at(die, value, pc)? else { return Ok(Place::OptimizedOut) };
-    let frame_base = match frame {
-        Some(frame) => match frame.attr(gimli::DW_AT_frame_base) {
-            Some(value) => expression_at(frame, value, pc)?.map(|base| (base, frame.id.unit)),
-            None => None,
-        },
-        None => None,
-    };
-    let entry = frame.and_then(|f| f.ranges().first().map(|r| r.0));
-    let around = Surroundings {
-        data: die.data,
-        unit: die.id.unit,
-        encoding: die.unit.encoding(),
-        pc,
-        frame_base,
-        cfa: &|| cfa_at(elf, debug, pc),
-        at_entry: entry == Some(pc.0),
-    };
-    Translator::new(&around).place(expression)
-}
+type Expression<'d> = gimli::Expression<Slice<'d>>;
 
 /// The expression of a location attribute that is in force at `pc`.
-fn expression_at<'d>(
+pub(crate) fn expression_at<'d>(
     die: &Die<'_, 'd>,
     value: Value<'d>,
     pc: LinkAddr,

@@ -14,7 +14,7 @@ use crate::elf::{
 use crate::functions::{self, Details, Function, Functions, InlinedCall, Instances, Listed, Range};
 use crate::labels::{self, Label};
 use crate::lines::{self, Line, Statements};
-use crate::location::{self, BinaryOp, Expr, LocationError, Place};
+use crate::location::{self, BinaryOp, CallSites, EntryValue, Expr, LocationError, Place};
 use crate::names::demangle;
 use crate::pattern::{Lines, Pattern};
 use crate::plt::{self, PltEntry, Stub};
@@ -35,6 +35,7 @@ pub struct Module<'d> {
     symbols: OnceLock<Vec<Symbol<'d>>>,
     names: OnceLock<NameIndex<'d>>,
     stubs: OnceLock<HashMap<LinkAddr, LinkAddr>>,
+    call_sites: OnceLock<CallSites>,
 }
 
 impl<'d> Module<'d> {
@@ -53,6 +54,7 @@ impl<'d> Module<'d> {
             symbols: OnceLock::new(),
             names: OnceLock::new(),
             stubs: OnceLock::new(),
+            call_sites: OnceLock::new(),
         })
     }
 
@@ -403,6 +405,11 @@ impl<'d> Module<'d> {
         self.scope(die, pc).map(scope::in_order_of_lists)
     }
 
+    /// The function or inlined instance `die` and what is inlined in it at `pc`, innermost first: `die` is the last.
+    pub fn instances_at(&self, die: DieRef, pc: LinkAddr) -> Result<Vec<DieRef>, DwarfError> {
+        scope::instances_at(&self.dwarf, die, pc.0)
+    }
+
     /// Variables of the whole compilation unit that `die` is in, static and external.
     pub fn unit_globals(&self, die: DieRef) -> Result<Vec<Variable<'d>>, DwarfError> {
         scope::globals_of_unit(&self.dwarf, die.unit)
@@ -416,8 +423,28 @@ impl<'d> Module<'d> {
 
     /// Where the variable is when `pc` is about to run.
     pub fn place(&self, variable: &Variable<'d>, pc: LinkAddr) -> Result<Place, LocationError> {
-        let which = (variable.die, variable.frame);
-        location::place_of(&self.dwarf, &self.elf, self.debug_elf.as_ref(), which, pc)
+        self.spot(variable, pc).place_of(variable.die)
+    }
+
+    /// How many elements each dimension of an array has that is the variable's type or of a type in it, at `pc`: also
+    /// of those that the program decides on. `None` where that is not known.
+    pub fn counts(&self, variable: &Variable<'d>, array: TypeId, pc: LinkAddr) -> Vec<Option<Expr>> {
+        match array {
+            TypeId::Die(die) => self.spot(variable, pc).counts_of(die).unwrap_or_default(),
+            TypeId::Void => Vec::new(),
+        }
+    }
+
+    /// The value that `asked`, the operand of an [`Expr::EntryValue`] or an [`Expr::Parameter`] in a place of the
+    /// variable at `pc`, had when the function was entered. The module's call sites are read the first time.
+    pub fn entry_value(
+        &self,
+        variable: &Variable<'d>,
+        pc: LinkAddr,
+        asked: &Expr,
+    ) -> Result<EntryValue, LocationError> {
+        let sites = self.call_sites.get_or_init(|| CallSites::read(&self.dwarf, &self.elf));
+        location::entry_value(&self.spot(variable, pc), sites, asked)
     }
 
     /// Ranges of addresses at which the variable has a place; empty if nowhere, everything if it has one place.
@@ -469,6 +496,11 @@ impl<'d> Module<'d> {
 
     // ---- Inside ----
 
+    fn spot(&self, variable: &Variable<'d>, pc: LinkAddr) -> location::Spot<'_, 'd> {
+        let debug = self.debug_elf.as_ref();
+        location::Spot { data: &self.dwarf, elf: &self.elf, debug, frame: variable.frame, pc }
+    }
+
     fn dwarf_elf(&self) -> &Elf<'d> {
         self.debug_elf.as_ref().unwrap_or(&self.elf)
     }
@@ -479,6 +511,7 @@ impl<'d> Module<'d> {
         self.dwarf = DebugData::new(debug.unwrap_or(&self.elf), &self.parts);
         self.symbols = OnceLock::new();
         self.names = OnceLock::new();
+        self.call_sites = OnceLock::new();
     }
 
     fn functions_view(&self) -> Functions<'_, 'd> {

@@ -96,6 +96,21 @@ pub(crate) fn in_order_of_lists(mut variables: Vec<Variable<'_>>) -> Vec<Variabl
     variables
 }
 
+/// The instance `id` and those inlined in it whose code is at `pc`, innermost first.
+pub(crate) fn instances_at(data: &DebugData<'_>, id: DieRef, pc: u64) -> Result<Vec<DieRef>, DwarfError> {
+    let mut found = vec![id];
+    let mut walk = Walk::below(&data.die(id)?)?;
+    while let Some(die) = walk.next_entry()? {
+        let here = contains(&die, pc);
+        match die.tag() {
+            gimli::DW_TAG_lexical_block if here => {}
+            gimli::DW_TAG_inlined_subroutine if here => found.insert(0, die.id),
+            _ => walk.skip_children(),
+        }
+    }
+    Ok(found)
+}
+
 /// A block without addresses (all of it optimised away) contains nothing.
 fn contains(block: &Die<'_, '_>, pc: u64) -> bool {
     block.ranges().iter().any(|&(start, end)| (start..end).contains(&pc))

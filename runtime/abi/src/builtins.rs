@@ -234,6 +234,8 @@ macro_rules! for_each_builtin {
             u_register(Str) -> Long, true;
             /// Register by DWARF number.
             register_number(Long) -> Long, true;
+            /// (DWARF number of xmm0 … xmm15 or st0 … st7, half): eight bytes of it, the low ones first.
+            vector_register(Long, Long) -> Long, true;
             /// Argument `n` (from 1) of the function entered, by the calling convention: registers, then the stack.
             argument(Long) -> Long, true;
             /// `symbol(address, form)`: what is known about an address, worded as number `form` of

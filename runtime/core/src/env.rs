@@ -237,6 +237,12 @@ pub trait Env {
         false
     }
 
+    /// Eight bytes of a floating-point or vector register of the thread at the probe, by DWARF number (17 is xmm0, 33
+    /// is st0); `half` is 0 or 1, the low ones first.
+    fn vector_register(&self, _context: &Context, _register: usize, _half: usize) -> Option<u64> {
+        None
+    }
+
     /// Called when the output ring is full. `true`: it was drained, try again.
     fn make_room(&self) -> bool {
         false

@@ -11,7 +11,7 @@ use rstap_core::session::{SessionView, Skip};
 use rstap_program::{ProbeId, Program};
 
 use crate::backend::inject::home::context_memory;
-use crate::backend::{Handlers, Hit, Verdict};
+use crate::backend::{FxSave, Handlers, Hit, Verdict};
 use crate::environment::HostEnv;
 use crate::output::Output;
 use crate::process::Mapping;
@@ -121,7 +121,7 @@ impl<'w, 's> Worker<'w, 's> {
     pub fn run_always(&mut self, probe: ProbeId) {
         let mut hit = self.own_hit();
         hit.always = true;
-        self.finish(probe, hit, None);
+        self.finish(probe, hit, None, &|| None);
     }
 
     /// Of a probe that no thread of a target hits: it is in rstap's own.
@@ -133,7 +133,7 @@ impl<'w, 's> Worker<'w, 's> {
 
     /// Runs the handler of a timer probe. Whether the session is to end.
     pub fn run_timer(&mut self, probe: ProbeId) -> bool {
-        self.finish(probe, self.own_hit(), None);
+        self.finish(probe, self.own_hit(), None, &|| None);
         self.wants_end()
     }
 
@@ -147,9 +147,11 @@ impl<'w, 's> Worker<'w, 's> {
         probe: ProbeId,
         hit: handler::Hit<'_>,
         memory: Option<&dyn crate::backend::TargetMemory>,
+        vectors: &dyn Fn() -> Option<Box<FxSave>>,
     ) -> (Outcome, bool) {
         let target = self.shared.target.load(Ordering::Relaxed);
-        let env = HostEnv::new(self.owner, &self.shared.output, target, &self.shared.symbols, memory);
+        let env =
+            HostEnv::new(self.owner, &self.shared.output, target, &self.shared.symbols, memory, vectors);
         let run = || (self.runner.run(&env, probe.0, hit), env.wrote_registers());
         match &self.shared.timing {
             Some(timing) => timing.around(probe, run),
@@ -160,7 +162,7 @@ impl<'w, 's> Worker<'w, 's> {
 
 impl Handlers for Worker<'_, '_> {
     fn run(&mut self, hit: Hit<'_>) -> Verdict {
-        let Hit { probe, pid, tid, registers, entry_values, memory } = hit;
+        let Hit { probe, pid, tid, registers, entry_values, memory, vectors } = hit;
         let mut values = std::mem::take(&mut self.entry_values);
         values.clear();
         let (words, rest) = entry_values.as_chunks::<8>();
@@ -178,7 +180,7 @@ impl Handlers for Worker<'_, '_> {
             // of them are in `values`.
             unsafe { core_hit.set_entry_values(&mut values) };
         }
-        let (outcome, wrote_registers) = self.finish(probe, core_hit, Some(memory));
+        let (outcome, wrote_registers) = self.finish(probe, core_hit, Some(memory), vectors);
         for (to, word) in entry_values.chunks_mut(8).zip(&values) {
             to.copy_from_slice(&word.to_le_bytes()[..to.len()]);
         }

@@ -1,6 +1,6 @@
 //! The core's environment inside rstap: time, pauses, and the process at the probe, looked up when a handler asks.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,10 +9,14 @@ use rstap_core::env::{Address, Clock, Env, ProcessNumber, ProcessText, SymbolFor
 use rstap_core::image::Code;
 use rstap_core::text::Text;
 
-use crate::backend::TargetMemory;
+use crate::backend::{FxSave, TargetMemory};
 use crate::output::Output;
 use crate::process::{Status, status, task};
 use crate::symbols::{self, Place, Stack, Symbols};
+
+/// Where FXSAVE puts the registers.
+const ST0: usize = 32;
+const XMM0: usize = 160;
 
 /// The surroundings of one handler.
 pub struct HostEnv<'h, 's> {
@@ -20,6 +24,9 @@ pub struct HostEnv<'h, 's> {
     output: &'h Output<'s>,
     target: u32,
     memory: Option<&'h dyn TargetMemory>,
+    vectors: &'h dyn Fn() -> Option<Box<FxSave>>,
+    /// What `vectors` gave when it was asked.
+    saved_vectors: OnceCell<Option<Box<FxSave>>>,
     symbols: &'h Symbols,
     /// Whether what the process has mapped was read for this handler.
     mappings_read: Cell<bool>,
@@ -36,10 +43,24 @@ impl<'h, 's> HostEnv<'h, 's> {
         target: u32,
         symbols: &'h Symbols,
         memory: Option<&'h dyn TargetMemory>,
+        vectors: &'h dyn Fn() -> Option<Box<FxSave>>,
     ) -> HostEnv<'h, 's> {
         let (wrote_registers, mappings_read) = (Cell::new(false), Cell::new(false));
         let (about, stack) = (RefCell::new(None), RefCell::new(None));
-        HostEnv { owner, output, target, memory, symbols, mappings_read, stack, wrote_registers, about }
+        let saved_vectors = OnceCell::new();
+        HostEnv {
+            owner,
+            output,
+            target,
+            memory,
+            vectors,
+            saved_vectors,
+            symbols,
+            mappings_read,
+            stack,
+            wrote_registers,
+            about,
+        }
     }
 
     /// Whether the handler changed registers.
@@ -119,6 +140,16 @@ impl Env for HostEnv<'_, '_> {
         let possible = general && context.flags & rstap_abi::context::flags::HAS_REGISTERS != 0;
         self.wrote_registers.set(self.wrote_registers.get() || possible);
         possible
+    }
+
+    fn vector_register(&self, _context: &Context, register: usize, half: usize) -> Option<u64> {
+        let at = match (register, half) {
+            (17..=32, 0 | 1) => XMM0 + (register - 17) * 16 + half * 8,
+            (33..=40, 0 | 1) => ST0 + (register - 33) * 16 + half * 8,
+            _ => return None,
+        };
+        let saved = self.saved_vectors.get_or_init(self.vectors).as_ref()?;
+        Some(u64::from_le_bytes(saved.get(at..at + 8)?.try_into().ok()?))
     }
 
     fn make_room(&self) -> bool {

@@ -14,7 +14,7 @@ use rstap_abi::context::{EFLAGS, FS_BASE, register as r};
 use rstap_abi::inject::{CLAIM_STACK, Config, POOL_HEAD, PoolHead, ProbeAt, SiteEntry, kind};
 use rstap_core::handler::Hit;
 
-use crate::env::InTarget;
+use crate::env::{InTarget, VectorRegisters};
 use crate::slot::{self, LIVE, REGISTERS, RSTAP_PAYLOAD_CONFIG, Slot, config};
 
 /// What [`rstap_payload_abi_version`] must give for the blob to be used with an image and an arena.
@@ -129,6 +129,7 @@ pub unsafe extern "C" fn rstap_payload_enter() {
         "mov dword ptr [rsp + 260], 0x1f80",
         "ldmxcsr [rsp + 260]",
         "cld",
+        // The context, the site, and rdx: where the vector registers are.
         "call {hit}",
         "ldmxcsr [rsp + 256]",
         "movaps xmm0, [rsp]",
@@ -330,22 +331,23 @@ pub unsafe extern "C" fn rstap_payload_enter() {
 /// Runs the handlers of a site. Not 0: one of them changed registers.
 ///
 /// # Safety
-/// Called by [`rstap_payload_enter`] only: the context is that of the running thread and marked as busy.
-unsafe extern "C" fn hit(slot: *mut Slot, site: u32) -> u32 {
+/// Called by [`rstap_payload_enter`] only: the context is that of the running thread and marked as busy, and `vectors`
+/// is where xmm0 to xmm15 were saved.
+unsafe extern "C" fn hit(slot: *mut Slot, site: u32, vectors: *const VectorRegisters) -> u32 {
     // SAFETY: by the contract; rstap has mapped tables of the lengths it says.
-    let (slot, sites, probes) = unsafe {
+    let (slot, sites, probes, vectors) = unsafe {
         let config = config();
         let sites = core::slice::from_raw_parts(config.sites as *const SiteEntry, config.site_count as usize);
         let probes =
             core::slice::from_raw_parts(config.probes as *const ProbeAt, config.probe_count as usize);
-        (&mut *slot, sites, probes)
+        (&mut *slot, sites, probes, &*vectors)
     };
     let Some(site) = sites.get(site as usize).filter(|_| slot.live == LIVE) else { return 0 };
     let first = site.first as usize;
     let Some(probes) = probes.get(first..first.wrapping_add(site.count as usize)) else { return 0 };
     let registers = slot.runner.registers_mut();
     registers[r::RIP] = site.address;
-    let env = InTarget::new(slot.tid, registers[r::RSP], slot.no_wait_before);
+    let env = InTarget::new(slot.tid, registers[r::RSP], slot.no_wait_before, vectors);
     slot.hits = slot.hits.wrapping_add(1);
     if slot.hits.is_multiple_of(OWNER_CHECK) {
         slot::look_after_owner();

@@ -9,22 +9,32 @@ use rstap_core::text::Text;
 use crate::slot::{self, config};
 use crate::sys::{self, TimeSpec, number};
 
+/// xmm0 to xmm15, eight bytes each time, the low ones first.
+pub type VectorRegisters = [[u64; 2]; 16];
+
 /// The target itself, for one thread in one hit.
 #[derive(Debug)]
-pub struct InTarget {
+pub struct InTarget<'v> {
     tid: u32,
+    vectors: &'v VectorRegisters,
     stack_pointer: u64,
     wrote_registers: Cell<bool>,
     waits: Cell<u32>,
     no_wait_before: Cell<i64>,
 }
 
-impl InTarget {
+impl<'v> InTarget<'v> {
     /// For the running thread, with the stack pointer it had at the probe. A full ring is not waited for before this
     /// time.
-    pub fn new(tid: u32, stack_pointer: u64, no_wait_before: i64) -> InTarget {
+    pub fn new(
+        tid: u32,
+        stack_pointer: u64,
+        no_wait_before: i64,
+        vectors: &'v VectorRegisters,
+    ) -> InTarget<'v> {
         InTarget {
             tid,
+            vectors,
             stack_pointer,
             wrote_registers: Cell::new(false),
             waits: Cell::new(0),
@@ -61,7 +71,7 @@ const CLOCK_REALTIME: usize = 0;
 const CLOCK_MONOTONIC: usize = 1;
 const CLOCK_THREAD_CPUTIME_ID: usize = 3;
 
-impl Env for InTarget {
+impl Env for InTarget<'_> {
     fn owner(&self) -> u32 {
         self.tid
     }
@@ -104,6 +114,15 @@ impl Env for InTarget {
             return true;
         }
         sys::copy_from(address, into)
+    }
+
+    fn vector_register(&self, _context: &Context, register: usize, half: usize) -> Option<u64> {
+        match register {
+            17..=32 => self.vectors.get(register.wrapping_sub(17))?.get(half).copied(),
+            // Nothing that runs between the program and a handler touches these.
+            33..=40 => sys::x87_registers().get(register.wrapping_sub(33))?.get(half).copied(),
+            _ => None,
+        }
     }
 
     fn write_target(&self, _context: &Context, address: u64, from: &[u8]) -> bool {
@@ -166,9 +185,9 @@ mod tests {
 
     use super::*;
 
-    fn own() -> InTarget {
+    fn own() -> InTarget<'static> {
         let on_the_stack = 0u8;
-        InTarget::new(sys::ask(number::GETTID, 0, 0) as u32, &raw const on_the_stack as u64, 0)
+        InTarget::new(sys::ask(number::GETTID, 0, 0) as u32, &raw const on_the_stack as u64, 0, &[[0; 2]; 16])
     }
 
     #[test]

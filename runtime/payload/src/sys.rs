@@ -189,3 +189,18 @@ pub fn time_stamp() -> u64 {
     // SAFETY: every x86-64 processor has it.
     unsafe { core::arch::x86_64::_rdtsc() }
 }
+
+/// st0 to st7 of the running thread, each as two words, the low one first (Intel SDM vol. 1, 10.5.1).
+pub fn x87_registers() -> [[u64; 2]; 8] {
+    #[repr(C, align(16))]
+    struct Saved {
+        control: [u64; 4],
+        registers: [[u64; 2]; 8],
+        others: [u64; 44],
+    }
+    const _: () = assert!(size_of::<Saved>() == 512);
+    let mut saved = Saved { control: [0; 4], registers: [[0; 2]; 8], others: [0; 44] };
+    // SAFETY: every x86-64 processor has it; it writes 512 bytes to an address that is a multiple of 16.
+    unsafe { core::arch::x86_64::_fxsave64((&raw mut saved).cast()) };
+    saved.registers
+}

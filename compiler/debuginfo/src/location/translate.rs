@@ -29,6 +29,8 @@ pub(super) struct Surroundings<'m, 'd> {
     pub cfa: &'m dyn Fn() -> Option<Cfa<'d>>,
     /// Whether the pc is the first instruction of the function, where entry values are those of now.
     pub at_entry: bool,
+    /// Where the variable is that an implicit pointer points to.
+    pub pointed_to: &'m dyn Fn(DieRef) -> Result<Place, LocationError>,
 }
 
 /// How a value on the stack is read by arithmetic and comparisons.
@@ -85,6 +87,11 @@ impl<'m, 'd> Translator<'m, 'd> {
             Outcome::Place(place) => Ok(place),
             Outcome::Stack(mut stack) => Ok(Place::Memory(pop(&mut stack)?.expr)),
         }
+    }
+
+    /// The value of an expression that is no location.
+    pub fn value_of(&mut self, expression: Expression<'d>) -> Result<Expr, LocationError> {
+        Ok(self.value(expression, Vec::new())?.expr)
     }
 
     /// The value an expression computes.
@@ -147,7 +154,8 @@ impl<'m, 'd> Translator<'m, 'd> {
                 Operation::ImplicitPointer { value, byte_offset } => {
                     let die = self.around.data.at_section_offset(self.around.unit, value.0);
                     let die = die.ok_or_else(|| self.bad_reference())?;
-                    simple = Some(Place::ImplicitPointer { die, offset: byte_offset });
+                    let to = Box::new((self.around.pointed_to)(die)?);
+                    simple = Some(Place::ImplicitPointer { to, offset: byte_offset });
                 }
                 Operation::Skip { target } => {
                     at = jump(next, target, whole.len())?;
@@ -231,6 +239,9 @@ impl<'m, 'd> Translator<'m, 'd> {
                 let value = self.value(gimli::Expression(expression), Vec::new())?;
                 let at_entry = self.around.at_entry;
                 push(stack, if at_entry { value } else { wrap(value, |e| Expr::EntryValue(Box::new(e))) })?;
+            }
+            Operation::ParameterRef { offset } => {
+                push_leaf(stack, Expr::Parameter(DieRef { unit: self.around.unit, offset: offset.0 }))?;
             }
             Operation::Deref { base_type, size, space: false } => {
                 let address = pop(stack)?;
@@ -534,6 +545,7 @@ mod tests {
             frame_base: Some((gimli::Expression(Slice::new(&[0x56], gimli::LittleEndian)), 0)),
             cfa: &|| Some(Cfa::Register { register: 7, offset: 16 }),
             at_entry: expression.first() == Some(&0x96),
+            pointed_to: &|_| Ok(Place::OptimizedOut),
         };
         Translator::new(&around).place(gimli::Expression(Slice::new(expression, gimli::LittleEndian)))
     }

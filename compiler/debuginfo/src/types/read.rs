@@ -197,12 +197,12 @@ fn discriminant_values(variant: &Die<'_, '_>) -> Vec<(i64, i64)> {
     values
 }
 
-/// A constant; unsigned ones that do not fit wrap.
+/// A constant; unsigned ones that do not fit wrap. Fixed-size forms do not tell their sign: gcc and LLVM write negative
+/// numbers as sdata, so they have none (the upper bound of `char[256]` is a byte of 255).
 pub(crate) fn integer(value: crate::dwarf::Value<'_>) -> Option<i64> {
     match value {
-        // Fixed-size forms do not tell their sign; LLVM writes negative numbers as sdata.
-        AttributeValue::Udata(value) => Some(value as i64),
-        other => other.sdata_value().or_else(|| other.udata_value().map(|v| v as i64)),
+        AttributeValue::Sdata(value) => Some(value),
+        other => other.udata_value().map(|v| v as i64).or_else(|| other.sdata_value()),
     }
 }
 

@@ -304,6 +304,8 @@ pub enum ExprKind {
     Or(Box<Expr>, Box<Expr>),
     /// `c ? a : b`
     Ternary(Box<Expr>, Box<Expr>, Box<Expr>),
+    /// The expression of the case that the first one equals, else the last one. All are longs.
+    Choose(Box<Expr>, Vec<(i64, Expr)>, Box<Expr>),
     /// `[k, *] in a`
     Contains(GlobalId, Vec<Option<Expr>>, SiteId),
     /// Calls the candidates in order until one does not decline.

@@ -235,6 +235,17 @@ impl<'s> Printer<'s> {
                 self.expr(b);
                 put!(self, ")");
             }
+            ExprKind::Choose(subject, cases, otherwise) => {
+                put!(self, "choose(");
+                self.expr(subject);
+                for (case, value) in cases {
+                    put!(self, ", {case:#x}: ");
+                    self.expr(value);
+                }
+                put!(self, ", else ");
+                self.expr(otherwise);
+                put!(self, ")");
+            }
             ExprKind::Contains(global, key, _) => {
                 put!(self, "(");
                 self.partial_key(key);

@@ -91,6 +91,11 @@ pub fn operands(expr: &Expr) -> Vec<&Expr> {
         | ExprKind::Or(a, b)
         | ExprKind::Sequence(a, b) => vec![a, b],
         ExprKind::Ternary(a, b, c) => vec![a, b, c],
+        ExprKind::Choose(subject, cases, otherwise) => [&**subject]
+            .into_iter()
+            .chain(cases.iter().map(|(_, value)| value))
+            .chain([&**otherwise])
+            .collect(),
         ExprKind::Contains(_, key, _) => key.iter().flatten().collect(),
         ExprKind::Call(_, args, _) | ExprKind::Builtin(_, args, _) => args.iter().collect(),
         ExprKind::Stat(stat, ..) | ExprKind::HistogramText(stat) => stat_parts(stat).collect(),

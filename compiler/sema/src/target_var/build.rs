@@ -84,6 +84,11 @@ pub fn select(condition: Expr, then: Expr, otherwise: Expr) -> Expr {
     Expr { ty, kind: ExprKind::Ternary(Box::new(condition), Box::new(then), Box::new(otherwise)) }
 }
 
+/// The value of the case that the subject equals.
+pub fn choose(subject: Expr, cases: Vec<(i64, Expr)>, otherwise: Expr) -> Expr {
+    long(ExprKind::Choose(Box::new(subject), cases, Box::new(otherwise)))
+}
+
 /// A shift by a known number of bits.
 pub fn shift(op: BinaryOp, a: Expr, bits: u64, site: SiteId) -> Expr {
     match bits {

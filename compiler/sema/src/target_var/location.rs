@@ -1,10 +1,13 @@
 //! Places that the debug information names, as IR: expressions over registers and memory of the target.
 
 use rstap_abi::address::LinkAddr;
+use rstap_abi::builtins::Builtin;
 use rstap_abi::context::{FS_BASE, register as dwarf};
-use rstap_debuginfo::{self as debuginfo, Kind, Module, Place};
+use rstap_debuginfo::{self as debuginfo, Kind, Module, Place, Variable};
 
-use super::build::{add, binary, compare, extend, load, number, register, select, unary};
+use super::build::{
+    add, binary, call, choose, compare, extend, load, number, register, select, sequence, text, unary,
+};
 use crate::ir::{BinaryOp, CompareOp, Expr, SiteId, UnaryOp};
 
 /// Where a value is, in terms of IR.
@@ -20,6 +23,8 @@ pub enum Spot {
     Bytes(Vec<u8>),
     /// In several places.
     Pieces(Vec<Part>),
+    /// Nowhere: it points so many bytes into what is there.
+    PointsTo(Box<Spot>, i64),
     /// Nowhere, for this reason.
     Gone(String),
 }
@@ -41,6 +46,10 @@ pub struct Surroundings<'m, 'd> {
     pub module: &'m Module<'d>,
     /// Run-time address minus address in the file, if that can be known here.
     pub bias: Option<Expr>,
+    /// The variable that is looked for, if it is one of a function.
+    pub variable: Option<&'m Variable<'d>>,
+    /// The instruction that is about to run.
+    pub at: LinkAddr,
     /// Whether the registers are those at the function's entry.
     pub at_entry: bool,
     /// Where memory reads fault.
@@ -64,6 +73,11 @@ impl Surroundings<'_, '_> {
         }
     }
 
+    /// A number that the debug information computes; `None` if it can not be had here.
+    pub fn number(&self, expr: &debuginfo::Expr) -> Option<Expr> {
+        self.expr(expr).ok()
+    }
+
     fn try_spot(&self, place: &Place) -> Result<Spot, String> {
         Ok(match place {
             Place::Memory(address) => Spot::Memory(self.expr(address)?),
@@ -80,9 +94,7 @@ impl Surroundings<'_, '_> {
                     })
                     .collect(),
             ),
-            Place::ImplicitPointer { .. } => {
-                Spot::Gone("it points to a variable that the compiler keeps in no memory".to_owned())
-            }
+            Place::ImplicitPointer { to, offset } => Spot::PointsTo(Box::new(self.spot(to)), *offset),
             Place::OptimizedOut => Spot::Gone("the compiler has optimised it out here".to_owned()),
         })
     }
@@ -90,16 +102,14 @@ impl Surroundings<'_, '_> {
     fn expr(&self, expr: &debuginfo::Expr) -> Result<Expr, String> {
         use debuginfo::Expr as D;
         Ok(match expr {
-            D::Register(number) => general_register(*number)?,
+            D::Register(number) => register_half(*number, 0, self.site)?,
             D::Constant(value) => number(*value),
             D::Address(address) => self.address(*address)?,
             D::ThreadLocal(offset) => self.thread_local(offset)?,
             D::EntryValue(value) if self.at_entry => self.expr(value)?,
-            D::EntryValue(_) => {
-                return Err(
-                    "only its value at the function's entry is known, and that is gone here".to_owned()
-                );
-            }
+            D::EntryValue(asked) => self.at_entry_of(asked)?,
+            D::Parameter(_) => self.at_entry_of(expr)?,
+            D::ByCaller(entry) => self.by_caller(entry)?,
             D::Load { address, size } => load(self.expr(address)?, u64::from(*size), false, self.site),
             D::Unary(op, value) => self.unary(*op, self.expr(value)?),
             D::Binary(op, a, b) => self.binary(*op, self.expr(a)?, self.expr(b)?)?,
@@ -110,6 +120,28 @@ impl Surroundings<'_, '_> {
                 select(self.expr(condition)?, self.expr(then)?, self.expr(otherwise)?)
             }
         })
+    }
+
+    /// A value that the function was entered with and has not kept: as its callers tell.
+    fn at_entry_of(&self, asked: &debuginfo::Expr) -> Result<Expr, String> {
+        let gone = "only its value at the function's entry is known, and that is gone here";
+        let found = self.variable.and_then(|variable| self.module.entry_value(variable, self.at, asked).ok());
+        self.by_caller(&found.ok_or(gone)?)
+    }
+
+    fn by_caller(&self, entry: &debuginfo::EntryValue) -> Result<Expr, String> {
+        let from = self.expr(&entry.return_address)?;
+        let bias = self.bias.clone().ok_or("the address that its file is loaded at is not known here")?;
+        let from = match super::build::constant(&bias) {
+            Some(0) => from,
+            _ => binary(BinaryOp::Sub, from, bias, self.site),
+        };
+        let case =
+            |(address, value): &(LinkAddr, debuginfo::Expr)| Ok((address.0.cast_signed(), self.expr(value)?));
+        let cases = entry.cases.iter().map(case).collect::<Result<Vec<_>, String>>()?;
+        let unknown = "its value is known for some callers of this function only, and this is none of them";
+        let fault = call(Builtin::raise, vec![text(unknown)], self.site);
+        Ok(choose(from, cases, sequence(fault, number(0))))
     }
 
     fn address(&self, address: LinkAddr) -> Result<Expr, String> {
@@ -193,11 +225,27 @@ impl Surroundings<'_, '_> {
     }
 }
 
-/// A general register or rip; the others are not among the registers of a probe.
+/// A general register or rip.
 pub fn general_register(number: u16) -> Result<Expr, String> {
     match usize::from(number) {
         index @ 0..=16 => Ok(register(index)),
-        other @ 17..=32 => Err(format!("it is in the register xmm{}, which cannot be read yet", other - 17)),
-        other => Err(format!("it is in a register (number {other} in DWARF) that cannot be read")),
+        other => Err(format!("it is in a register (number {other} in DWARF) that cannot be written")),
     }
 }
+
+/// Eight bytes of a register, its first or its second.
+pub fn register_half(number: u16, half: u64, site: SiteId) -> Result<Expr, String> {
+    match (usize::from(number), half) {
+        (0..=16, 0) => general_register(number),
+        (VECTORS..=LAST_X87, 0 | 1) => {
+            let args = vec![super::build::number(number.into()), super::build::number(half.cast_signed())];
+            Ok(call(Builtin::vector_register, args, site))
+        }
+        (0..=LAST_X87, _) => Err("only a part of it is in a register".to_owned()),
+        (other, _) => Err(format!("it is in a register (number {other} in DWARF) that cannot be read")),
+    }
+}
+
+/// DWARF numbers from xmm0 to st7 (psABI, figure 3.36).
+const VECTORS: usize = 17;
+const LAST_X87: usize = 40;

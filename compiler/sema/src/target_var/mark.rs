@@ -2,14 +2,14 @@
 //! else what the code round it knows.
 
 use rstap_abi::address::LinkAddr;
+use rstap_abi::builtins::Builtin;
 use rstap_abi::format::{UNSET, conversion};
 use rstap_debuginfo::sdt::{Argument, Number, Offset, Operand};
 use rstap_syntax::ast::{Target, TargetBase};
 use rstap_syntax::diagnostic::Diagnostic;
 
-use super::build::{add, extend, load, multiply, number, shift, string, text};
-use super::location::{bias_at, general_register};
-use super::value::double_of_float;
+use super::build::{add, call, extend, load, multiply, number, shift, string, text};
+use super::location::{bias_at, register_half};
 use super::{CodeScope, Request, Scope, Use};
 use crate::ir::{BinaryOp, Directive, Expr, ExprKind, Format, SiteId};
 
@@ -100,7 +100,7 @@ impl<'d> MarkScope<'d> {
         let signed = argument.number == Number::Signed;
         let bits = match understood(argument)? {
             Operand::Register { number, shift: from } => {
-                let whole = general_register(*number)?;
+                let whole = register_half(*number, 0, site)?;
                 let part = shift(BinaryOp::UnsignedShiftRight, whole, (*from).into(), site);
                 extend(part, size * 8, signed, site)
             }
@@ -108,7 +108,7 @@ impl<'d> MarkScope<'d> {
             Operand::Memory { .. } => load(self.place(argument, site)?, size, signed, site),
         };
         Ok(match argument.number {
-            Number::Float if size == 4 => double_of_float(&bits, site),
+            Number::Float if size == 4 => call(Builtin::fp32_to_fp64, vec![bits], site),
             _ => bits,
         })
     }
@@ -119,11 +119,11 @@ impl<'d> MarkScope<'d> {
             return Err("it is not in memory, so it has no address".to_owned());
         };
         let mut address = match base {
-            Some(base) => general_register(*base)?,
+            Some(base) => register_half(*base, 0, site)?,
             None => number(0),
         };
         if let Some((index, scale)) = index {
-            address = add(address, multiply(general_register(*index)?, (*scale).into(), site), site);
+            address = add(address, multiply(register_half(*index, 0, site)?, (*scale).into(), site), site);
         }
         Ok(add(address, self.offset(offset, site), site))
     }

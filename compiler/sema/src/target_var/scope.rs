@@ -12,11 +12,11 @@ use rstap_syntax::ast::{Access, AccessKind, Target, TargetBase};
 use rstap_syntax::diagnostic::Diagnostic;
 use rstap_syntax::source::Span;
 
-use super::build::{add, load, multiply, number, register};
+use super::build::{add, binary, load, multiply, number, register};
 use super::location::{Spot, Surroundings, bias_at};
 use super::value::Value;
 use super::{Origin, Request, Scope, Use, messages, pretty, psabi};
-use crate::ir::{Expr, SiteId};
+use crate::ir::{BinaryOp, Expr, SiteId};
 use crate::modules::{Binary, Modules};
 
 /// The state that a probe finds its function in.
@@ -26,6 +26,8 @@ pub enum Frame {
     Inside {
         /// The function or inlined instance, if there is debug information.
         die: Option<DieRef>,
+        /// If it is an inlined instance and the probe is not on that: the function whose variables are seen as well.
+        outer: Option<DieRef>,
         /// The function's first instruction, if it is not an inlined one.
         entry: Option<LinkAddr>,
         /// The probed instruction.
@@ -135,10 +137,20 @@ impl<'d> CodeScope<'d> {
     /// The variable that `$name` means.
     pub fn find(&self, name: &str) -> Option<Variable<'d>> {
         let local = self.locals().iter().find(|variable| variable.name == name).cloned();
-        local.or_else(|| {
+        local.or_else(|| self.find_outside(name)).or_else(|| {
             let globals = self.binary.module().unit_globals(self.frame.die()?).ok()?;
             globals.into_iter().find(|variable| variable.name == name)
         })
+    }
+
+    /// The variable of what the instance is inlined in.
+    fn find_outside(&self, name: &str) -> Option<Variable<'d>> {
+        let Frame::Inside { die: Some(die), outer: Some(outer), at, .. } = self.frame else { return None };
+        let module = self.binary.module();
+        let instances = module.instances_at(outer, at).ok()?;
+        let outside = instances.iter().skip_while(|instance| **instance != die).skip(1);
+        let mut variables = outside.filter_map(|instance| module.scope(*instance, at).ok()).flatten();
+        variables.find(|variable| variable.name == name)
     }
 
     /// Whether the variable has a place here.
@@ -150,11 +162,27 @@ impl<'d> CodeScope<'d> {
     /// A variable as a value.
     pub fn value(&self, variable: &Variable<'d>, site: SiteId) -> Value<'d> {
         let spot = self.spot(variable, site);
-        self.typed(spot, variable.ty, site)
+        let mut value = self.typed(spot, variable.ty, site);
+        if let Ok((array, Type::Array { counts, .. })) = value.resolved()
+            && counts.contains(&None)
+        {
+            let counts = self.binary.module().counts(variable, array, self.pc());
+            let around = self.around(Some(variable), site);
+            value.counts = counts.iter().map(|count| around.number(count.as_ref()?)).collect();
+        }
+        value
+    }
+
+    /// What location expressions refer to, those of a variable or others.
+    fn around<'v>(&'v self, variable: Option<&'v Variable<'d>>, site: SiteId) -> Surroundings<'v, 'd> {
+        let (at, at_entry) = (self.pc(), self.frame.at_entry());
+        let (module, bias) = (self.binary.module(), Some(self.bias(site)));
+        Surroundings { module, bias, variable, at, at_entry, site }
     }
 
     fn typed(&self, spot: Spot, ty: TypeId, site: SiteId) -> Value<'d> {
-        Value { binary: Rc::clone(&self.binary), spot, from: 0, field: None, ty, site }
+        let binary = Rc::clone(&self.binary);
+        Value { binary, spot, from: 0, field: None, ty, counts: Vec::new(), site }
     }
 
     fn spot(&self, variable: &Variable<'d>, site: SiteId) -> Spot {
@@ -171,23 +199,19 @@ impl<'d> CodeScope<'d> {
             }
         }
         match module.place(variable, self.pc()) {
-            Ok(place) => self.surroundings(Some(bias_at(module, self.pc(), site)), site).spot(&place),
+            Ok(place) => self.around(Some(variable), site).spot(&place),
             Err(error) => Spot::Gone(error.to_string()),
         }
     }
 
     /// A place of the debug information as IR, where the probe is.
     pub fn spot_of(&self, place: &Place, site: SiteId) -> Spot {
-        self.surroundings(Some(self.bias(site)), site).spot(place)
+        self.around(None, site).spot(place)
     }
 
     /// The difference between run-time and file addresses, where the instruction at [`CodeScope::pc`] is about to run.
     pub fn bias(&self, site: SiteId) -> Expr {
         bias_at(self.binary.module(), self.pc(), site)
-    }
-
-    fn surroundings(&self, bias: Option<Expr>, site: SiteId) -> Surroundings<'_, 'd> {
-        Surroundings { module: self.binary.module(), bias, at_entry: self.frame.at_entry(), site }
     }
 
     /// `$return`, if the function returns anything.
@@ -248,7 +272,7 @@ impl<'d> CodeScope<'d> {
                 let address = request.base.clone().unwrap_or_else(|| number(0));
                 let spot = Spot::Memory(address);
                 let (binary, site) = (Rc::clone(binary), request.site);
-                return Ok(Value { binary, spot, from: 0, field: None, ty, site });
+                return Ok(Value { binary, spot, from: 0, field: None, ty, counts: Vec::new(), site });
             }
         }
         Err(messages::no_type(&type_name, &binaries, request.span))
@@ -294,12 +318,14 @@ impl<'d> CodeScope<'d> {
             Frame::Nowhere => None,
         };
         let place = module.place(variable, self.pc());
-        let surroundings = Surroundings { module, bias, at_entry: self.frame.at_entry(), site };
+        let at_entry = self.frame.at_entry();
+        let surroundings = Surroundings { module, bias, variable: None, at: self.pc(), at_entry, site };
         let spot = match place {
             Ok(place) => surroundings.spot(&place),
             Err(error) => Spot::Gone(error.to_string()),
         };
-        Ok(Value { binary: Rc::clone(binary), spot, from: 0, field: None, ty: variable.ty, site })
+        let binary = Rc::clone(binary);
+        Ok(Value { binary, spot, from: 0, field: None, ty: variable.ty, counts: Vec::new(), site })
     }
 
     /// The files that a module argument names, `:` between several; without one the probed file.
@@ -358,7 +384,7 @@ impl<'d> CodeScope<'d> {
                     let mut flat = first;
                     for count in &more {
                         let next = indexes.next().cloned().unwrap_or_else(|| number(0));
-                        flat = add(multiply(flat, *count, request.site), next, request.site);
+                        flat = add(times(flat, count, request.site), next, request.site);
                     }
                     steps = rest.get(more.len()..).unwrap_or_default();
                     let is_row = is_cast && std::ptr::eq(step, first_step) && !value.is_indexable();
@@ -397,13 +423,22 @@ impl<'d> CodeScope<'d> {
 }
 
 /// Of an array with several dimensions that is indexed in all of them: the counts of all but the first.
-fn dimensions_after_first(value: &Value<'_>, following: &[Access]) -> Vec<i64> {
+fn dimensions_after_first(value: &Value<'_>, following: &[Access]) -> Vec<Expr> {
     let Ok((_, Type::Array { counts, .. })) = value.resolved() else { return Vec::new() };
     let indexed = following.iter().take_while(|step| matches!(step.kind, AccessKind::Index(_))).count();
-    let inner = counts.get(1..).unwrap_or_default();
-    let known: Option<Vec<i64>> =
-        inner.iter().map(|count| count.and_then(|count| i64::try_from(count).ok())).collect();
-    known.filter(|inner| indexed >= inner.len()).unwrap_or_default()
+    let decided = |dimension: usize| value.counts.get(dimension).cloned().flatten();
+    let known = |count: u64| i64::try_from(count).ok().map(number);
+    let inner = counts.iter().enumerate().skip(1);
+    let inner: Option<Vec<Expr>> =
+        inner.map(|(dimension, count)| count.map_or_else(|| decided(dimension), known)).collect();
+    inner.filter(|inner| indexed >= inner.len()).unwrap_or_default()
+}
+
+fn times(index: Expr, count: &Expr, site: SiteId) -> Expr {
+    match super::build::constant(count) {
+        Some(count) => multiply(index, count, site),
+        None => binary(BinaryOp::Mul, index, count.clone(), site),
+    }
 }
 
 impl Scope for CodeScope<'_> {

@@ -5,9 +5,9 @@ use std::rc::Rc;
 use rstap_abi::builtins::Builtin;
 use rstap_debuginfo::{Encoding, Member, Module, Type, TypeId};
 
-use super::build::{add, binary, call, compare, extend, load, multiply, number, select, sequence, shift};
-use super::location::{Part, Spot, general_register};
-use crate::ir::{BinaryOp, CompareOp, Expr, SiteId};
+use super::build::{add, binary, call, extend, load, multiply, number, sequence, shift};
+use super::location::{Part, Spot, general_register, register_half};
+use crate::ir::{BinaryOp, Expr, SiteId};
 use crate::modules::Binary;
 
 /// A value of the target: where it is and what it is.
@@ -23,6 +23,8 @@ pub struct Value<'d> {
     pub field: Option<u64>,
     /// Its type.
     pub ty: TypeId,
+    /// Of an array whose size the program decides on: number of elements of each dimension, where it is known.
+    pub counts: Vec<Option<Expr>>,
     /// Where memory reads fault.
     pub site: SiteId,
 }
@@ -71,8 +73,11 @@ impl<'d> Value<'d> {
     }
 
     fn pointee(self, to: TypeId) -> Result<Value<'d>> {
+        if let Some((spot, from)) = pointed_to(&self.spot, self.from) {
+            return Ok(Value { spot, from, field: None, ty: to, counts: Vec::new(), ..self });
+        }
         let address = self.bits(self.from, 64, false)?;
-        Ok(Value { spot: Spot::Memory(address), from: 0, field: None, ty: to, ..self })
+        Ok(Value { spot: Spot::Memory(address), from: 0, field: None, ty: to, counts: Vec::new(), ..self })
     }
 
     /// `->name`: through a pointer if it is one.
@@ -109,7 +114,7 @@ impl<'d> Value<'d> {
         }
         let from = self.from + member.offset * 8 + member.bits.map_or(0, |bits| u64::from(bits.start));
         let field = member.bits.map(|bits| u64::from(bits.len));
-        Ok(Value { from, field, ty: member.ty, ..self })
+        Ok(Value { from, field, ty: member.ty, counts: Vec::new(), ..self })
     }
 
     fn member_names(&self, record: TypeId) -> Vec<String> {
@@ -168,11 +173,12 @@ impl<'d> Value<'d> {
             (Spot::Memory(address), _) => {
                 let start = add(address.clone(), number((self.from / 8).cast_signed()), site);
                 let address = add(start, multiply(index, step, site), site);
-                Ok(Value { spot: Spot::Memory(address), from: 0, field: None, ty: element, ..self })
+                let spot = Spot::Memory(address);
+                Ok(Value { spot, from: 0, field: None, ty: element, counts: Vec::new(), ..self })
             }
             (_, Some(index @ 0..)) => {
                 let from = self.from + index.cast_unsigned().saturating_mul(size).saturating_mul(8);
-                Ok(Value { from, field: None, ty: element, ..self })
+                Ok(Value { from, field: None, ty: element, counts: Vec::new(), ..self })
             }
             _ => {
                 let reason = "it is not in memory, so its elements can be reached by a constant index only";
@@ -239,7 +245,7 @@ impl<'d> Value<'d> {
     fn read_float(&self, size: u64) -> Result<Expr> {
         match size {
             8 => self.bits(self.from, 64, false),
-            4 => Ok(double_of_float(&self.bits(self.from, 32, false)?, self.site)),
+            4 => Ok(call(Builtin::fp32_to_fp64, vec![self.bits(self.from, 32, false)?], self.site)),
             _ => Err(ValueError::Unavailable(format!("{} cannot be read", self.type_name()))),
         }
     }
@@ -307,13 +313,35 @@ fn replace_bits(old: Expr, from: u64, bits: u64, value: Expr, site: SiteId) -> E
     binary(BinaryOp::Or, kept, placed, site)
 }
 
+/// Where a pointer to something that is nowhere points to: what is there, and the first bit in it.
+fn pointed_to(pointer: &Spot, from: u64) -> Option<(Spot, u64)> {
+    match pointer {
+        Spot::PointsTo(to, offset) if from == 0 => {
+            Some(((**to).clone(), u64::try_from(*offset).ok()?.checked_mul(8)?))
+        }
+        Spot::Pieces(parts) => {
+            let mut start = 0;
+            let part = parts.iter().find(|part| {
+                start += part.bits;
+                start - part.bits == from && part.from == 0
+            })?;
+            pointed_to(&part.spot, 0)
+        }
+        _ => None,
+    }
+}
+
 fn bits_of(spot: &Spot, from: u64, count: u64, signed: bool, site: SiteId) -> Result<Expr> {
     match spot {
         Spot::Memory(address) => Ok(bits_in_memory(address, from, count, signed, site)),
         Spot::Register(number) => {
-            let register = general_register(*number).map_err(ValueError::Unavailable)?;
-            bits_in_value(register, from, count, signed, site)
+            let half = register_half(*number, from / 64, site).map_err(ValueError::Unavailable)?;
+            bits_in_value(half, from % 64, count, signed, site)
         }
+        Spot::PointsTo(..) => Err(ValueError::Unavailable(
+            "it points to a variable that the compiler keeps in no memory, which only `->` and `[0]` reach"
+                .to_owned(),
+        )),
         Spot::Value(value) => bits_in_value(value.clone(), from, count, signed, site),
         Spot::Bytes(bytes) => Ok(bits_in_bytes(bytes, from, count, signed)),
         Spot::Pieces(parts) => bits_in_pieces(parts, from, count, signed, site),
@@ -386,19 +414,6 @@ fn bits_in_pieces(parts: &[Part], from: u64, count: u64, signed: bool, site: Sit
     }
 }
 
-/// The bits of the double that is equal to a float, from the float's (IEEE 754); denormal floats become 0.
-pub(super) fn double_of_float(float: &Expr, site: SiteId) -> Expr {
-    let masked = |mask: i64| binary(BinaryOp::And, float.clone(), number(mask), site);
-    let sign = shift(BinaryOp::ShiftLeft, masked(0x8000_0000), 32, site);
-    let rest = shift(BinaryOp::ShiftLeft, masked(0x7fff_ffff), 29, site);
-    let rebias = |exponent: i64| add(rest.clone(), number(exponent << 52), site);
-    let exponent = masked(0x7f80_0000);
-    let infinite = compare(CompareOp::Eq, exponent.clone(), number(0x7f80_0000));
-    // The exponents' biases differ by 1023 - 127; that of infinity is all ones in both.
-    let finite = select(compare(CompareOp::Eq, exponent, number(0)), number(0), rebias(1023 - 127));
-    binary(BinaryOp::Or, sign, select(infinite, rebias(2047 - 255), finite), site)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -432,17 +447,6 @@ mod tests {
         let outcome = Evaluator::new(&script, NoTarget).run(HandlerId(0), 100);
         assert_eq!(outcome.failure, None);
         String::from_utf8(outcome.output).unwrap().parse().unwrap()
-    }
-
-    #[test]
-    fn a_float_becomes_the_equal_double() {
-        for float in
-            [0.0f32, -0.0, 1.0, -1.5, 3.25e10, f32::MIN_POSITIVE, f32::MAX, f32::INFINITY, f32::NEG_INFINITY]
-        {
-            let bits = number(i64::from(float.to_bits()));
-            let double = f64::from(float).to_bits().cast_signed();
-            assert_eq!(evaluate(double_of_float(&bits, SITE)), double, "{float}");
-        }
     }
 
     #[test]

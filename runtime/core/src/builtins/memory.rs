@@ -161,6 +161,20 @@ impl<E: Env> Call<'_, E> {
         }) as i64
     }
 
+    pub fn vector_register(&mut self, number: i64, half: i64) -> i64 {
+        if !self.has_registers() {
+            return 0;
+        }
+        let (number, half) = (usize::try_from(number).ok(), usize::try_from(half).ok());
+        let value = number.zip(half).and_then(|(n, half)| self.env.vector_register(self.context, n, half));
+        value.unwrap_or_else(|| {
+            self.fail_saying(Fault::BadArgument, |message| {
+                message.put(b"cannot read floating-point registers here");
+            });
+            0
+        }) as i64
+    }
+
     pub fn register(&mut self, name: &[u8]) -> i64 {
         self.named_register(name, true)
     }

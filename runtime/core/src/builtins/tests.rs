@@ -162,6 +162,9 @@ fn numbers_registers_and_arguments() {
         assert_eq!(caller.call().u_register(b"dil"), 0xf0);
         assert_eq!(caller.call().register_number(register::RDI as i64), -16);
         assert_eq!(caller.take_fault(), None);
+        caller.call().vector_register(17, 0);
+        let fault = caller.take_fault();
+        assert_eq!(fault.as_deref(), Some("cannot read floating-point registers here"));
         caller.call().argument(0);
         assert!(caller.take_fault().is_some());
     });

@@ -32,7 +32,12 @@ pub struct Hit<'a> {
     pub entry_values: &'a mut [u8],
     /// Its memory.
     pub memory: &'a dyn TargetMemory,
+    /// Its floating-point and vector registers, which only few handlers ask for.
+    pub vectors: &'a dyn Fn() -> Option<Box<FxSave>>,
 }
+
+/// Floating-point and vector registers as FXSAVE lays them out (Intel SDM vol. 1, 10.5.1).
+pub type FxSave = [u8; 512];
 
 /// What came of a hit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

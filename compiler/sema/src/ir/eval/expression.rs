@@ -75,6 +75,11 @@ impl<E: Environment> Evaluator<'_, E> {
                 let taken = if self.long(condition, locals)? != 0 { a } else { b };
                 self.expr(taken, locals)?
             }
+            ExprKind::Choose(subject, cases, otherwise) => {
+                let subject = self.long(subject, locals)?;
+                let taken = cases.iter().find(|(case, _)| *case == subject).map(|(_, value)| value);
+                self.expr(taken.unwrap_or(otherwise), locals)?
+            }
             ExprKind::Contains(global, key, _) => {
                 let pattern = self.pattern(key, locals)?;
                 Value::Long(i64::from(self.map(*global).contains(&pattern)))

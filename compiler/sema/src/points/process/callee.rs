@@ -72,7 +72,7 @@ impl<'d> Search<'_, 'd> {
             function.entry != caller.entry && caller.ranges.iter().any(|range| range.contains(inline.entry))
         });
         let point = |inline: &rstap_debuginfo::Inline| {
-            let frame = Frame::Inside { die: Some(inline.die), entry: None, at: inline.entry };
+            let frame = Frame::Inside { die: Some(inline.die), outer: None, entry: None, at: inline.entry };
             self.callee_point(caller, function, inline.entry, self.code_scope(frame))
         };
         instances.filter_map(point).collect()

@@ -171,7 +171,7 @@ impl<'d> Search<'_, 'd> {
             points.extend(self.derive(&spot));
         }
         for inline in inlines {
-            let frame = Frame::Inside { die: Some(inline.die), entry: None, at: inline.entry };
+            let frame = Frame::Inside { die: Some(inline.die), outer: None, entry: None, at: inline.entry };
             let spot = Spot {
                 at: inline.entry,
                 kind: CodeKind::Hit,
@@ -217,7 +217,8 @@ impl<'d> Search<'_, 'd> {
             let text = |line| format!(".statement(\"{}@{}:{line}\")", statement.function, statement.file);
             let pp = text(statement.line);
             let pn = asked.map_or_else(|| pp.clone(), |line| text(line) + ".nearest");
-            let frame = Frame::Inside { die: Some(statement.die), entry: None, at: statement.address };
+            let frame =
+                Frame::Inside { die: Some(statement.die), outer: None, entry: None, at: statement.address };
             points.extend(self.derive(&Spot {
                 at: statement.address,
                 kind: CodeKind::Hit,
@@ -255,7 +256,7 @@ impl<'d> Search<'_, 'd> {
             let places = function.entry.map(|entry| (entry, function.die, Some(entry)));
             let inlined = function.inlines.iter().map(|inline| (inline.entry, Some(inline.die), None));
             for (at, die, entry) in places.into_iter().chain(inlined) {
-                let frame = Frame::Inside { die, entry, at };
+                let frame = Frame::Inside { die, outer: None, entry, at };
                 points.extend(self.derive(&Spot {
                     at,
                     kind: CodeKind::Hit,
@@ -279,8 +280,12 @@ impl<'d> Search<'_, 'd> {
             return Err(no_match::address(&self.binary, at, self.span));
         }
         let function = module.function_at(at).ok().flatten();
+        // Of what is inlined there, the innermost counts.
+        let die = function.as_ref().and_then(|function| function.die);
+        let inlined = die.and_then(|die| module.instances_at(die, at).ok()?.into_iter().next());
         let frame = Frame::Inside {
-            die: function.as_ref().and_then(|function| function.die),
+            die: inlined.or(die),
+            outer: die,
             entry: function.as_ref().and_then(|function| function.entry),
             at,
         };
@@ -349,7 +354,7 @@ pub fn absolute<'d>(filter: ProcessFilter, prefix: &str, suffix: &str, address: 
 }
 
 pub(super) fn inside(function: &Function<'_>, at: LinkAddr) -> Frame {
-    Frame::Inside { die: function.die, entry: function.entry, at }
+    Frame::Inside { die: function.die, outer: None, entry: function.entry, at }
 }
 
 /// The instances that a point stands for.

@@ -72,7 +72,8 @@ impl<'d> Search<'_, 'd> {
             Some(file) => format!(".function(\"{}@{file}:{}\")", function.name, label.decl_line),
             None => format!(".function(\"{}\")", function.name),
         };
-        let scope = self.code_scope(Frame::Inside { die: Some(die), entry: None, at: label.address });
+        let scope =
+            self.code_scope(Frame::Inside { die: Some(die), outer: None, entry: None, at: label.address });
         let module = self.modules.number(&self.binary);
         Some(DerivedPoint {
             point: Point::Code { process: self.filter.clone(), module, at, kind: CodeKind::Hit },

@@ -56,7 +56,7 @@ impl<'d> Search<'_, 'd> {
         let function = self.binary.module().function_at(at).ok().flatten();
         let die = function.as_ref().and_then(|function| function.die);
         let entry = function.as_ref().and_then(|function| function.entry);
-        self.code_scope(Frame::Inside { die, entry, at })
+        self.code_scope(Frame::Inside { die, outer: None, entry, at })
     }
 
     /// The scope of a frame in this file.

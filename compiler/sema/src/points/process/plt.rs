@@ -39,12 +39,12 @@ impl<'d> Search<'_, 'd> {
         // The stub leaves registers and stack as the caller has set them, so it is the function's entry.
         let (suffix, frame, bits, kind) = match kind {
             PltKind::Call if stub == Stub::Call => {
-                let frame = Frame::Inside { die: None, entry: None, at: address };
+                let frame = Frame::Inside { die: None, outer: None, entry: None, at: address };
                 ("", frame, flags::HAS_REGISTERS, CodeKind::Hit)
             }
             PltKind::Return if stub == Stub::Call => return None,
             PltKind::Call => {
-                let frame = Frame::Inside { die: None, entry: Some(address), at: address };
+                let frame = Frame::Inside { die: None, outer: None, entry: Some(address), at: address };
                 ("", frame, flags::HAS_REGISTERS, CodeKind::Hit)
             }
             PltKind::Return => {

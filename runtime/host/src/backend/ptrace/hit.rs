@@ -122,6 +122,7 @@ impl<H: Handlers> Tracer<H> {
             registers: Some(&mut registers),
             entry_values,
             memory: space,
+            vectors: &|| sys::vector_registers(at.tid).ok(),
         });
         if verdict.wrote_registers {
             sys::from_context(&mut at.registers, &registers);

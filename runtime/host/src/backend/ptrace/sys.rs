@@ -10,6 +10,8 @@ use std::ptr;
 use nix::errno::Errno;
 use rstap_abi::context::{self, Registers, register};
 
+use crate::backend::FxSave;
+
 /// A thread id, as the kernel's calls take it.
 pub type Tid = i32;
 type Result<T> = std::result::Result<T, Errno>;
@@ -88,6 +90,17 @@ pub fn registers(tid: Tid) -> Result<UserRegisters> {
     })?;
     // SAFETY: the call succeeded, so all of it was written.
     Ok(unsafe { registers.assume_init() })
+}
+
+/// The floating-point and vector registers of a stopped tracee.
+pub fn vector_registers(tid: Tid) -> Result<Box<FxSave>> {
+    let mut saved = Box::new([0; size_of::<FxSave>()]);
+    const _: () = assert!(size_of::<libc::user_fpregs_struct>() == size_of::<FxSave>());
+    // SAFETY: PTRACE_GETFPREGS writes one user_fpregs_struct to the address, which has room for it.
+    Errno::result(unsafe {
+        libc::ptrace(libc::PTRACE_GETFPREGS, tid, ptr::null_mut::<c_void>(), saved.as_mut_ptr())
+    })?;
+    Ok(saved)
 }
 
 /// Sets all registers of a stopped tracee.

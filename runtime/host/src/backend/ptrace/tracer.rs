@@ -349,6 +349,7 @@ impl<H: Handlers> Tracer<H> {
                 registers: registers.as_mut(),
                 entry_values: &mut [],
                 memory: space,
+                vectors: &|| sys::vector_registers(tid).ok(),
             });
             self.end_wanted |= verdict.end;
         }
