@@ -130,6 +130,8 @@ pub(crate) struct Emitter<'u, 's, 'b> {
     pub(crate) last_site: Option<SiteId>,
     /// Ends the function for want of actions; takes the site.
     pub(crate) exhausted: Block,
+    /// Values of `ExprKind::Bound`.
+    pub(crate) bound: HashMap<u32, Value>,
     signatures: HashMap<Builtin, SigRef>,
     functions: HashMap<FuncId, FuncRef>,
 }
@@ -158,6 +160,7 @@ impl<'u, 's, 'b> Emitter<'u, 's, 'b> {
             dead: false,
             last_site: None,
             exhausted,
+            bound: HashMap::new(),
             signatures: HashMap::new(),
             functions: HashMap::new(),
         }

@@ -29,6 +29,11 @@ impl Emitter<'_, '_, '_> {
                 self.drop_operand(&dropped);
                 self.value(second)
             }
+            (ExprKind::With(number, value, body), _) => {
+                let value = self.long_value(value);
+                self.bound.insert(*number, value);
+                self.value(body)
+            }
             (_, Type::Long) => Operand::Long(self.plain_long(expr)),
             (_, Type::Str) => Operand::Str(self.plain_text(expr)),
         }
@@ -82,6 +87,9 @@ impl Emitter<'_, '_, '_> {
                 Operand::Long(value) => value,
                 Operand::Str(_) => panic!("pass 2 typed the expression as a long"),
             },
+            ExprKind::Bound(number) => {
+                *self.bound.get(number).expect("it is used within its expression only")
+            }
             ExprKind::Choose(subject, cases, otherwise) => self.choose(subject, cases, otherwise),
             ExprKind::Contains(global, key, site) => {
                 let key = self.partial_key(key);

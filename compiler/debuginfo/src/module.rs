@@ -459,6 +459,11 @@ impl<'d> Module<'d> {
         types::read_type(&self.dwarf, id)
     }
 
+    /// The types that a template's instance was made with, in order (DW_TAG_template_type_parameter).
+    pub fn template_types(&self, id: TypeId) -> Vec<TypeId> {
+        types::template_types(&self.dwarf, id).unwrap_or_default()
+    }
+
     /// The type without typedefs and qualifiers; a declaration is replaced by a definition of the same name if any
     /// unit has one.
     pub fn resolve_type(&self, id: TypeId) -> Result<TypeId, DwarfError> {

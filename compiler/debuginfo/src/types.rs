@@ -8,7 +8,7 @@ use crate::dwarf::DieRef;
 
 pub(crate) use index::NameIndex;
 pub(crate) use name::type_name;
-pub(crate) use read::{find_member, integer, read_type, resolve, size_of};
+pub(crate) use read::{find_member, integer, read_type, resolve, size_of, template_types};
 
 /// A type of a module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -3,12 +3,14 @@
 
 mod build;
 mod called;
+mod container;
 mod global;
 mod listed;
 mod location;
 mod mark;
 mod messages;
 mod pretty;
+mod pretty_container;
 mod psabi;
 mod scope;
 mod system_call;

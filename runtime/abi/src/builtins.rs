@@ -114,6 +114,10 @@ macro_rules! for_each_builtin {
             fp_to_long(Long, Long) -> Long, true;
             /// (value, digits after the point)
             fp_to_string(Long, Long) -> Str, false;
+            /// The shortest decimal number that is this double and no other.
+            fp_text(Long) -> Str, false;
+            /// (mantissa, sign and exponent) of the x87's format: the nearest double.
+            fp80_to_fp64(Long, Long) -> Long, false;
             long_to_fp(Long) -> Long, false;
             string_to_fp(Str) -> Long, true;
 
@@ -193,6 +197,11 @@ macro_rules! for_each_builtin {
             user_buffer(Long, Long) -> Str, true;
             /// (address, most bytes): the string in quotes, escaped; the address where it cannot be read.
             user_string_quoted(Long, Long) -> Str, false;
+            /// (address, bytes): all of these bytes in quotes, escaped; the address where they cannot be read.
+            user_text_quoted(Long, Long) -> Str, false;
+            /// (node, offsets of the addresses of its parent and of its children before and behind it): the next node
+            /// of a binary tree in its order.
+            tree_next(Long, Long, Long, Long) -> Long, true;
             /// (address, bytes): whether all of them can be read.
             user_readable(Long, Long) -> Long, false;
             /// (address, text): with its NUL.

@@ -36,6 +36,30 @@ fn compose(mantissa: u64, exponent: i32) -> f64 {
     f64::from_bits(biased << FRACTION_BITS | (mantissa & (IMPLICIT - 1)))
 }
 
+/// Explicit leading bit and exponent of the x87's format (Intel SDM vol. 1, 4.2.2), rounded to a double.
+pub(crate) fn of_x87(mantissa: u64, sign_and_exponent: u16) -> f64 {
+    const BIAS: i32 = 16383 + 63;
+    const SPECIAL: u16 = 0x7fff;
+    let exponent = sign_and_exponent & SPECIAL;
+    let absolute = match (exponent, mantissa << 1) {
+        (SPECIAL, 0) => f64::INFINITY,
+        (SPECIAL, _) => f64::NAN,
+        _ => {
+            // Both factors of a number beyond a double's range are within it, and so is the first product.
+            let exponent = i32::from(exponent).saturating_sub(BIAS).clamp(-1300, 1100);
+            let half = exponent.div_euclid(2);
+            mantissa as f64 * power_of_two(half) * power_of_two(exponent.saturating_sub(half))
+        }
+    };
+    if sign_and_exponent > SPECIAL { -absolute } else { absolute }
+}
+
+/// `2^exponent`, for exponents of normal doubles.
+fn power_of_two(exponent: i32) -> f64 {
+    let biased = exponent.saturating_add(1023).clamp(1, 2046);
+    f64::from_bits(u64::from(biased.unsigned_abs()) << FRACTION_BITS)
+}
+
 /// The square root, as the processor rounds it.
 pub(crate) fn square_root(value: f64) -> f64 {
     // SAFETY: SSE2 is part of x86-64.

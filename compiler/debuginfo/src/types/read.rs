@@ -57,6 +57,14 @@ pub(crate) fn read_type<'d>(data: &DebugData<'d>, id: TypeId) -> Result<Type<'d>
     }
 }
 
+/// The types among the parameters of a template's instance.
+pub(crate) fn template_types(data: &DebugData<'_>, id: TypeId) -> Result<Vec<TypeId>, DwarfError> {
+    let TypeId::Die(id) = strip(data, id)? else { return Ok(Vec::new()) };
+    let children = data.die(id)?.children()?;
+    let types = children.iter().filter(|child| child.tag() == gimli::DW_TAG_template_type_parameter);
+    Ok(types.map(target).collect())
+}
+
 fn target(die: &Die<'_, '_>) -> TypeId {
     // The type of a variable's or subprogram's entry may stand in the entry it refers to.
     die.inherited_type().ok().flatten().map_or(TypeId::Void, TypeId::Die)

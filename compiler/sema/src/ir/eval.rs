@@ -158,6 +158,8 @@ pub struct Evaluator<'s, E> {
     pub entry: HashMap<u32, Value>,
     outcome: Outcome,
     nesting: u64,
+    /// Values of [`super::ExprKind::Bound`].
+    bound: HashMap<u32, i64>,
     /// Subject and groups of the last match.
     matched: Option<(Vec<u8>, regex::Groups)>,
 }
@@ -220,6 +222,7 @@ impl<'s, E: Environment> Evaluator<'s, E> {
             entry: HashMap::new(),
             outcome: Outcome::default(),
             nesting: 0,
+            bound: HashMap::new(),
             matched: None,
         }
     }

@@ -328,6 +328,11 @@ pub enum ExprKind {
     Memory(Box<Expr>, u8, bool, SiteId),
     /// A value saved by [`Stmt::SaveEntry`] at this offset.
     EntryValue(u32),
+    /// The second expression, in which [`ExprKind::Bound`] of this number stands for the first, a long that is
+    /// evaluated once.
+    With(u32, Box<Expr>, Box<Expr>),
+    /// See [`ExprKind::With`].
+    Bound(u32),
     /// `a, b`: evaluates and drops the first. Made by lowering only.
     Sequence(Box<Expr>, Box<Expr>),
 }

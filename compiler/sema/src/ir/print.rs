@@ -235,6 +235,14 @@ impl<'s> Printer<'s> {
                 self.expr(b);
                 put!(self, ")");
             }
+            ExprKind::With(number, value, body) => {
+                put!(self, "with(b{number} = ");
+                self.expr(value);
+                put!(self, ", ");
+                self.expr(body);
+                put!(self, ")");
+            }
+            ExprKind::Bound(number) => put!(self, "b{number}"),
             ExprKind::Choose(subject, cases, otherwise) => {
                 put!(self, "choose(");
                 self.expr(subject);

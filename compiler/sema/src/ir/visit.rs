@@ -80,7 +80,11 @@ pub fn expressions(statement: &Stmt) -> Vec<&Expr> {
 /// The operands of an expression, in the order of evaluation.
 pub fn operands(expr: &Expr) -> Vec<&Expr> {
     match &expr.kind {
-        ExprKind::Long(_) | ExprKind::Str(_) | ExprKind::Register(_) | ExprKind::EntryValue(_) => Vec::new(),
+        ExprKind::Long(_)
+        | ExprKind::Str(_)
+        | ExprKind::Register(_)
+        | ExprKind::EntryValue(_)
+        | ExprKind::Bound(_) => Vec::new(),
         ExprKind::Read(place, _) => place_parts(place).collect(),
         ExprKind::Assign(place, value, _) => place_parts(place).chain([&**value]).collect(),
         ExprKind::Update { place, operand, .. } => place_parts(place).chain([&**operand]).collect(),
@@ -89,6 +93,7 @@ pub fn operands(expr: &Expr) -> Vec<&Expr> {
         | ExprKind::Compare(_, a, b)
         | ExprKind::And(a, b)
         | ExprKind::Or(a, b)
+        | ExprKind::With(_, a, b)
         | ExprKind::Sequence(a, b) => vec![a, b],
         ExprKind::Ternary(a, b, c) => vec![a, b, c],
         ExprKind::Choose(subject, cases, otherwise) => [&**subject]

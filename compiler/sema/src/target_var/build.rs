@@ -84,6 +84,16 @@ pub fn select(condition: Expr, then: Expr, otherwise: Expr) -> Expr {
     Expr { ty, kind: ExprKind::Ternary(Box::new(condition), Box::new(then), Box::new(otherwise)) }
 }
 
+/// `body`, in which `bound(id)` stands for the value.
+pub fn with(id: u32, value: Expr, body: Expr) -> Expr {
+    Expr { ty: body.ty, kind: ExprKind::With(id, Box::new(value), Box::new(body)) }
+}
+
+/// The value that a `with` round it has given this number.
+pub fn bound(id: u32) -> Expr {
+    long(ExprKind::Bound(id))
+}
+
 /// The value of the case that the subject equals.
 pub fn choose(subject: Expr, cases: Vec<(i64, Expr)>, otherwise: Expr) -> Expr {
     long(ExprKind::Choose(Box::new(subject), cases, Box::new(otherwise)))

@@ -3,19 +3,23 @@
 
 use rstap_abi::builtins::Builtin;
 use rstap_abi::format::{UNSET, conversion, flag};
-use rstap_debuginfo::{Encoding, Member, RecordKind, Type, TypeId, VariableKind};
+use rstap_debuginfo::{Encoding, Enumerator, Member, RecordKind, Type, TypeId, VariableKind};
 use rstap_syntax::ast::TargetBase;
 use rstap_syntax::diagnostic::Diagnostic;
 
-use super::build::{call, call_string, number, select, string, text};
+use super::build::{bound, call, call_string, compare, number, select, string, text, with};
+use super::container;
 use super::location::Spot;
 use super::scope::CodeScope;
-use super::value::Value;
+use super::value::{Value, ValueError};
 use super::{Request, messages};
-use crate::ir::{Directive, Expr, ExprKind, Format, SiteId};
+use crate::ir::{CompareOp, Directive, Expr, ExprKind, Format, SiteId};
 
 /// Bytes of a string that are looked at, if nothing says where it ends.
 const STRING_BYTES: i64 = 4096;
+
+/// Of larger enumerations the number is shown.
+const MAX_ENUMERATORS: usize = 64;
 
 /// Records nested deeper than this are shown as `{...}`.
 const MAX_DEPTH: u32 = 8;
@@ -23,7 +27,7 @@ const MAX_DEPTH: u32 = 8;
 /// The text of a value, in the deep form for `$$`. What was reached through pointers may be at no good address.
 pub fn value(value: &Value<'_>, deep: bool, through_pointers: bool) -> Expr {
     let mut out = Text::default();
-    let printer = Printer { deep, site: value.site };
+    let printer = Printer::new(deep, value.site);
     printer.top(value, &mut out);
     if through_pointers { printer.unless_unreadable(value, out) } else { out.finish(value.site) }
 }
@@ -61,7 +65,7 @@ fn list_item(name: &str, value: &Value<'_>, request: &Request<'_>, out: &mut Tex
     out.literal(&format!("{blank}{name}="));
     match request.target.pretty {
         0 => plain(value, out),
-        pretty => Printer { deep: pretty > 1, site: value.site }.top(value, out),
+        pretty => Printer::new(pretty > 1, value.site).top(value, out),
     }
 }
 
@@ -80,7 +84,7 @@ fn plain(value: &Value<'_>, out: &mut Text) {
 
 /// A format that is being put together.
 #[derive(Default)]
-struct Text {
+pub(super) struct Text {
     directives: Vec<Directive>,
     args: Vec<Expr>,
 }
@@ -90,14 +94,14 @@ impl Text {
         self.directives.is_empty()
     }
 
-    fn literal(&mut self, text: &str) {
+    pub(super) fn literal(&mut self, text: &str) {
         match self.directives.last_mut() {
             Some(Directive::Literal(last)) => last.extend_from_slice(text.as_bytes()),
             _ => self.directives.push(Directive::Literal(text.as_bytes().to_vec())),
         }
     }
 
-    fn convert(&mut self, conversion: u8, flags: u8, value: Expr) {
+    pub(super) fn convert(&mut self, conversion: u8, flags: u8, value: Expr) {
         self.directives.push(Directive::Conversion { conversion, flags, width: UNSET, precision: UNSET });
         self.args.push(value);
     }
@@ -107,7 +111,7 @@ impl Text {
         self.convert(conversion::HEX, 0, value);
     }
 
-    fn finish(self, site: SiteId) -> Expr {
+    pub(super) fn finish(self, site: SiteId) -> Expr {
         match self.directives.as_slice() {
             [] => text(""),
             _ => string(ExprKind::Format(Format { directives: self.directives, args: self.args }, site)),
@@ -117,12 +121,23 @@ impl Text {
 
 /// Puts values into a format.
 #[derive(Clone, Copy)]
-struct Printer {
-    deep: bool,
-    site: SiteId,
+pub(super) struct Printer {
+    pub(super) deep: bool,
+    pub(super) site: SiteId,
+    /// The first number that no `with` round here has taken.
+    free: u32,
 }
 
 impl Printer {
+    fn new(deep: bool, site: SiteId) -> Printer {
+        Printer { deep, site, free: 0 }
+    }
+
+    /// For what is inside a `with` or two, and their numbers.
+    pub(super) fn below(self, count: u32) -> (Printer, u32, u32) {
+        (Printer { free: self.free + count, ..self }, self.free, self.free + 1)
+    }
+
     /// The value that was asked for; pointers are followed.
     fn top(self, value: &Value<'_>, out: &mut Text) {
         let Ok((_, ty)) = value.resolved() else { return out.literal("?") };
@@ -160,7 +175,7 @@ impl Printer {
     }
 
     /// The text, or `ERROR` where the value's memory cannot be read.
-    fn unless_unreadable(self, value: &Value<'_>, shown: Text) -> Expr {
+    pub(super) fn unless_unreadable(self, value: &Value<'_>, shown: Text) -> Expr {
         let shown = shown.finish(self.site);
         match (&value.spot, value.address()) {
             (Spot::Memory(_), Ok(address)) => {
@@ -173,9 +188,17 @@ impl Printer {
     }
 
     /// A value that is not followed; `open` says whether records and arrays are shown inside.
-    fn inner(self, value: &Value<'_>, depth: u32, open: bool, out: &mut Text) {
+    pub(super) fn inner(self, value: &Value<'_>, depth: u32, open: bool, out: &mut Text) {
         let Ok((id, ty)) = value.resolved() else { return out.literal("?") };
+        if depth <= MAX_DEPTH
+            && let Some(contents) = container::contents(value)
+        {
+            return self.contents(value, contents, depth, open, out);
+        }
         match ty {
+            Type::Record { variants: Some(variants), .. } if depth <= MAX_DEPTH => {
+                self.variant(value, &variants, depth, open, out);
+            }
             Type::Record { .. } if !open || depth > MAX_DEPTH => out.literal("{...}"),
             Type::Record { .. } => {
                 out.literal("{");
@@ -185,7 +208,11 @@ impl Printer {
             }
             Type::Array { .. } if !open || depth > MAX_DEPTH => out.literal("[...]"),
             Type::Array { element, counts, .. } => self.array(value, element, &counts, depth, out),
-            Type::Base { encoding: Encoding::Float | Encoding::ComplexFloat, .. } => out.literal("?"),
+            Type::Base { encoding: Encoding::Float, .. } => self.float(value, out),
+            Type::Base { encoding: Encoding::ComplexFloat, size, .. } => self.complex(value, size, out),
+            Type::Enum { enumerators, signed, .. } if enumerators.len() <= MAX_ENUMERATORS => {
+                self.enumerator(value, &enumerators, signed, out);
+            }
             Type::Pointer { to, .. } if is_character(value, to) => match value.read() {
                 Ok(pointer) => self.quoted(pointer, STRING_BYTES, out),
                 Err(_) => out.literal("?"),
@@ -208,6 +235,50 @@ impl Printer {
             }
             _ => self.number(value, Some(conversion::UNSIGNED), out),
         }
+    }
+
+    fn float(self, value: &Value<'_>, out: &mut Text) {
+        match value.read() {
+            Ok(bits) => {
+                out.convert(conversion::STRING, 0, call_string(Builtin::fp_text, vec![bits], self.site))
+            }
+            Err(_) => out.literal("?"),
+        }
+    }
+
+    /// `1.5+2.0i`
+    fn complex(self, value: &Value<'_>, size: u64, out: &mut Text) {
+        let half = |at: u64| match size {
+            16 => value.bits(value.from + at, 64, false),
+            8 => {
+                let float = value.bits(value.from + at / 2, 32, false)?;
+                Ok(call(Builtin::fp32_to_fp64, vec![float], self.site))
+            }
+            _ => Err(ValueError::Unavailable(String::new())),
+        };
+        let (Ok(real), Ok(imaginary)) = (half(0), half(64)) else { return out.literal("?") };
+        for (part, after) in [(real, "+"), (imaginary, "i")] {
+            out.convert(conversion::STRING, 0, call_string(Builtin::fp_text, vec![part], self.site));
+            out.literal(after);
+        }
+    }
+
+    /// The name of the value, or the number where none has it.
+    fn enumerator(self, value: &Value<'_>, names: &[Enumerator<'_>], signed: bool, out: &mut Text) {
+        let Ok(read) = value.read() else { return out.literal("?") };
+        let (_, id, _) = self.below(1);
+        let mut number = Text::default();
+        let form = if signed { conversion::SIGNED } else { conversion::UNSIGNED };
+        number.convert(form, 0, bound(id));
+        let mut shown = number.finish(self.site);
+        for one in names.iter().rev() {
+            shown = select(
+                compare(CompareOp::Eq, bound(id), super::build::number(one.value)),
+                text(one.name),
+                shown,
+            );
+        }
+        out.convert(conversion::STRING, 0, with(id, read, shown));
     }
 
     fn number(self, value: &Value<'_>, form: Option<u8>, out: &mut Text) {

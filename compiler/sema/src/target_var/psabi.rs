@@ -13,6 +13,9 @@ pub const ARGUMENTS: [usize; 6] = [dwarf::RDI, dwarf::RSI, dwarf::RDX, dwarf::RC
 /// The first vector register, as DWARF number.
 const XMM0: u16 = 17;
 
+/// The top of the x87's stack.
+const ST0: u16 = 33;
+
 /// Records nested deeper than this are taken for broken debug information.
 const MAX_DEPTH: u32 = 32;
 
@@ -45,7 +48,7 @@ pub fn returned(module: &Module<'_>, ty: TypeId) -> Option<Spot> {
     let classes = classify(module, resolved);
     if classes.contains(&Class::Memory) {
         return Some(if is_x87(module, resolved) {
-            Spot::Gone("it is returned in a floating-point register, which cannot be read yet".to_owned())
+            Spot::Register(ST0)
         } else {
             // The address of the memory that the caller gave comes back in rax.
             Spot::Memory(register(dwarf::RAX))

@@ -80,6 +80,12 @@ impl<'d> Value<'d> {
         Ok(Value { spot: Spot::Memory(address), from: 0, field: None, ty: to, counts: Vec::new(), ..self })
     }
 
+    /// Another value, of a type of the same module.
+    pub fn elsewhere(&self, spot: Spot, ty: TypeId) -> Value<'d> {
+        let binary = Rc::clone(&self.binary);
+        Value { binary, spot, from: 0, field: None, ty, counts: Vec::new(), site: self.site }
+    }
+
     /// `->name`: through a pointer if it is one.
     pub fn member(self, name: &str) -> Result<Value<'d>> {
         let invalid = |value: &Value<'_>| {
@@ -246,6 +252,12 @@ impl<'d> Value<'d> {
         match size {
             8 => self.bits(self.from, 64, false),
             4 => Ok(call(Builtin::fp32_to_fp64, vec![self.bits(self.from, 32, false)?], self.site)),
+            // The x87's format, in a register or with padding: a number that is rounded to a double.
+            10..=16 if !self.type_name().contains("128") => {
+                let (mantissa, rest) =
+                    (self.bits(self.from, 64, false)?, self.bits(self.from + 64, 16, false)?);
+                Ok(call(Builtin::fp80_to_fp64, vec![mantissa, rest], self.site))
+            }
             _ => Err(ValueError::Unavailable(format!("{} cannot be read", self.type_name()))),
         }
     }

@@ -2,6 +2,8 @@
 
 use rstap_abi::fault::Fault;
 
+use core::fmt::Write;
+
 use crate::call::Call;
 use crate::env::Env;
 use crate::float;
@@ -71,6 +73,15 @@ impl<E: Env> Call<'_, E> {
 
     pub fn fp_to_string(&mut self, a: i64, decimals: i64, out: &mut Text<'_>) {
         float::put_decimal(double(a), decimals, out);
+    }
+
+    pub fn fp_text(&mut self, a: i64, out: &mut Text<'_>) {
+        // A text that is full cuts, it does not fail.
+        let _ = write!(out, "{:?}", double(a));
+    }
+
+    pub fn fp80_to_fp64(&mut self, mantissa: i64, rest: i64) -> i64 {
+        bits(crate::float::of_x87(mantissa as u64, rest as u16))
     }
 
     pub fn long_to_fp(&mut self, a: i64) -> i64 {

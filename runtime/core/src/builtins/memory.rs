@@ -13,6 +13,8 @@ const CHUNK: u64 = 64;
 
 /// Memory is readable or not by pages (x86-64).
 const PAGE: u64 = 4096;
+/// No balanced tree in 64-bit memory is deeper.
+const TREE_DEPTH: u32 = 128;
 /// Of larger things only the start is looked at.
 const MOST_PAGES: usize = 64;
 
@@ -82,9 +84,17 @@ impl<E: Env> Call<'_, E> {
     }
 
     pub fn user_string_quoted(&mut self, address: i64, most: i64, out: &mut Text<'_>) {
+        self.put_quoted(address, most, true, out);
+    }
+
+    pub fn user_text_quoted(&mut self, address: i64, bytes: i64, out: &mut Text<'_>) {
+        self.put_quoted(address, bytes, false, out);
+    }
+
+    fn put_quoted(&mut self, address: i64, most: i64, ends_at_nul: bool, out: &mut Text<'_>) {
         let mut quoted = Quoted::new(out, 0);
         let all_read = self.read_chunks(address as u64, most, |chunk| {
-            let text = until_nul(chunk);
+            let text = if ends_at_nul { until_nul(chunk) } else { chunk };
             quoted.put(text) && text.len() == chunk.len()
         });
         quoted.finish();
@@ -113,6 +123,39 @@ impl<E: Env> Call<'_, E> {
             done = done.saturating_add(now);
         }
         true
+    }
+
+    /// Down to the first of those behind it, or up to the first that it is before (libstdc++'s `_Rb_tree_increment`).
+    pub fn tree_next(&mut self, node: i64, parent: i64, left: i64, right: i64) -> i64 {
+        let found = self.find_next(node, parent, left, right);
+        if found.is_none() {
+            self.fail(Fault::ReadFault, node as u64);
+        }
+        found.unwrap_or(0)
+    }
+
+    fn find_next(&self, node: i64, parent: i64, left: i64, right: i64) -> Option<i64> {
+        let link = |node: i64, at: i64| self.read_number(node.wrapping_add(at) as u64, 8).map(|to| to as i64);
+        let mut at = node;
+        let mut below = link(node, right)?;
+        if below != 0 {
+            for _ in 0..TREE_DEPTH {
+                at = below;
+                below = link(at, left)?;
+                if below == 0 {
+                    return Some(at);
+                }
+            }
+            return None;
+        }
+        for _ in 0..TREE_DEPTH {
+            let above = link(at, parent)?;
+            if link(above, right)? != at {
+                return Some(above);
+            }
+            at = above;
+        }
+        None
     }
 
     /// Looks at one byte of each page.

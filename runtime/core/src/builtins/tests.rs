@@ -1,5 +1,6 @@
 //! Tests of the builtins that ask about the process, memory and time, with an environment made for them.
 
+use std::vec;
 use std::vec::Vec;
 
 use rstap_abi::context::register;
@@ -284,4 +285,42 @@ fn nonsense_for_an_expression_ends() {
     }
     assert_eq!(caller.call().regex_match(b"a", &[255; 7]), 0);
     assert_eq!(caller.call().regex_match(b"a", &[255; 4000]), 0);
+}
+
+#[test]
+fn trees_are_walked_in_order() {
+    // Nodes of three words: parent, left, right. 1 is the root over 0 and 3, 3 is over 2.
+    let node = |index: u64| (MEMORY + index * 24) as i64;
+    let links = [(1, 9, 9), (4, 0, 3), (3, 9, 9), (1, 2, 9), (1, 9, 9)];
+    let link = |index: u64| if index == 9 { 0 } else { node(index) };
+    let words = links.iter().flat_map(|&(parent, left, right)| [link(parent), link(left), link(right)]);
+    let world = World { memory: words.flat_map(i64::to_le_bytes).collect(), ..World::default() };
+    on_bench(&world, |_, caller| {
+        let mut order = vec![node(0)];
+        for _ in 0..3 {
+            let last = order[order.len() - 1];
+            order.push(caller.call().tree_next(last, 0, 8, 16));
+        }
+        assert_eq!(order, [node(0), node(1), node(2), node(3)]);
+        assert_eq!(caller.take_fault(), None);
+        caller.call().tree_next(0xbad, 0, 8, 16);
+        assert!(caller.take_fault().is_some());
+    });
+}
+
+#[test]
+fn floats_are_worded_and_widened() {
+    on_bench(&World::default(), |_, caller| {
+        let mut text = |value: f64| caller.text(|call, out| call.fp_text(value.to_bits() as i64, out));
+        assert_eq!([text(1.5), text(0.1), text(-3.0), text(1e300)], ["1.5", "0.1", "-3.0", "1e300"]);
+        let mut widened = |mantissa: u64, rest: u16| {
+            f64::from_bits(caller.call().fp80_to_fp64(mantissa as i64, rest.into()) as u64)
+        };
+        assert_eq!(widened(0xc000_0000_0000_0000, 0x4000), 3.0);
+        assert_eq!(widened(0x8000_0000_0000_0000, 0xbffe), -0.5);
+        assert_eq!(widened(0, 0), 0.0);
+        assert_eq!(widened(1 << 63, 0x7fff), f64::INFINITY);
+        assert_eq!(widened(u64::MAX, 0x7ffe), f64::INFINITY);
+        assert!(widened(0xc000_0000_0000_0000, 0x7fff).is_nan());
+    });
 }

@@ -75,6 +75,14 @@ impl<E: Environment> Evaluator<'_, E> {
                 let taken = if self.long(condition, locals)? != 0 { a } else { b };
                 self.expr(taken, locals)?
             }
+            ExprKind::With(number, value, body) => {
+                let value = self.long(value, locals)?;
+                self.bound.insert(*number, value);
+                self.expr(body, locals)?
+            }
+            ExprKind::Bound(number) => {
+                Value::Long(*self.bound.get(number).expect("it is used within its expression only"))
+            }
             ExprKind::Choose(subject, cases, otherwise) => {
                 let subject = self.long(subject, locals)?;
                 let taken = cases.iter().find(|(case, _)| *case == subject).map(|(_, value)| value);
