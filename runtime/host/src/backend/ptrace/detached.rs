@@ -11,11 +11,14 @@ use super::space::{Space, SpaceId};
 use super::sys::{self, Tid};
 use super::tracer::{End, State, Tracer};
 use crate::backend::Handlers;
+use crate::process::access::AccessError;
 use crate::process::maps;
 use crate::process::status;
 
 /// Time between two looks at the processes.
 const INTERVAL: Duration = Duration::from_millis(10);
+/// How long another tracer is waited for when probes are to be taken out.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// Time for handlers that run to end, before their memory is taken away.
 const LAST_HANDLERS: Duration = Duration::from_millis(50);
 
@@ -133,13 +136,24 @@ impl<H: Handlers> Tracer<H> {
         for pid in std::mem::take(&mut self.detached.pids) {
             let Some(space) = self.processes.get(&pid).map(|process| process.space) else { continue };
             let is_there = self.spaces.get(&space).is_some_and(has_its_memory);
-            if is_there && let Err(error) = self.seize_all(pid) {
+            if is_there && let Err(error) = self.seize_patiently(pid) {
                 self.switch_off(space);
                 self.report.warn(format_args!("probes in process {pid} are off, but stay in it: {error}"));
             }
             if !is_there || self.threads_of(pid).is_empty() {
                 self.processes.remove(&pid);
                 self.drop_space_if_unused(space);
+            }
+        }
+    }
+
+    /// Another rstap may be tracing the process for a moment.
+    fn seize_patiently(&mut self, pid: i32) -> Result<(), AccessError> {
+        let begin = Instant::now();
+        loop {
+            match self.seize_all(pid) {
+                Err(_) if begin.elapsed() < PATIENCE => std::thread::sleep(Duration::from_millis(5)),
+                done => return done,
             }
         }
     }

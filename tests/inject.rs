@@ -1,0 +1,182 @@
+//! Handlers inside targets, under load: programs stay right, counts exact and text as it was, however often probes come
+//! and go and whatever becomes of rstap.
+
+mod support;
+
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use support::process::{Outcome, Plan, Server, Status, run};
+use support::{RSTAP, needs, root, targets};
+
+/// Hits that find a global locked for too long are skipped, and too many of them would end a session.
+const INJECT: &[&str] = &["--backend", "inject", "-D", "MAXSKIPPED=1000000000"];
+
+/// How often probes are planted and taken out again.
+const CYCLES: usize = 10;
+
+fn program(name: &str) -> PathBuf {
+    targets::build_folder(&root().join("tests/targets")).expect("the targets can be built").join(name)
+}
+
+fn inject(args: &[&str]) -> Outcome {
+    let mut command = Command::new(RSTAP);
+    command.args(INJECT).args(args).env("LC_ALL", "C");
+    let plan = Plan { timeout: Duration::from_secs(120), ..Plan::default() };
+    run(&mut command, &plan).expect("rstap starts")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Four threads that call one function without a pause.
+fn server(path: &Path) -> Server {
+    Server::start(Command::new(path).args(["4", "0"])).expect("the target starts")
+}
+
+fn assert_unharmed(server: Server) {
+    let (rest, status) = server.finish(Duration::from_secs(60));
+    assert_eq!((text(&rest).trim_end(), status), ("unharmed", Status::Exited(0)));
+}
+
+#[test]
+fn probes_come_and_go_under_load() {
+    let path = program("server");
+    let server = server(&path);
+    let pid = server.pid().to_string();
+    let script = format!(
+        "global n\nprobe process(\"{}\").function(\"work\") {{ if (n++ == 1000) exit() }}\n\
+         probe end {{ println(n > 1000) }}",
+        path.display()
+    );
+    for cycle in 0..CYCLES {
+        let outcome = inject(&["-v", "-x", &pid, "-e", &script]);
+        let said = text(&outcome.stderr);
+        assert_eq!(
+            (text(&outcome.stdout).as_str(), outcome.status),
+            ("1\n", Status::Exited(0)),
+            "{cycle}: {said}"
+        );
+        assert!(said.contains("runs untraced"), "{said}");
+    }
+    assert_unharmed(server);
+}
+
+/// A session that has been started: its probes are hit.
+struct Session {
+    child: Child,
+    stderr: BufReader<ChildStderr>,
+}
+
+impl Session {
+    fn start(pid: &str, path: &Path) -> Session {
+        let script = format!(
+            "global n\nprobe process(\"{}\").function(\"work\") {{ if (n++ == 1000) warn(\"hit\") }}\n\
+             probe end {{ println(n > 1000) }}",
+            path.display()
+        );
+        let mut child = Command::new(RSTAP)
+            .args(INJECT)
+            .args(["-v", "-x", pid, "-e", &script])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("rstap starts");
+        let mut stderr = BufReader::new(child.stderr.take().expect("it is piped"));
+        let mut said = String::new();
+        while !(said.contains("WARNING: hit\n") && said.contains("runs untraced")) {
+            let count = stderr.read_line(&mut said).expect("it can be read");
+            assert_ne!(count, 0, "{said}");
+        }
+        Session { child, stderr }
+    }
+
+    fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+    }
+
+    fn end(mut self) {
+        kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGINT).expect("it runs");
+        let mut said = String::new();
+        self.stderr.read_to_string(&mut said).expect("it can be read");
+        let output = self.child.wait_with_output().expect("it ends");
+        assert_eq!(text(&output.stdout), "1\n", "{said}");
+        assert!(!said.contains("stay in it"), "{said}");
+    }
+}
+
+#[test]
+fn a_killed_rstap_leaves_a_program_that_goes_on() {
+    let path = program("server");
+    let server = server(&path);
+    for _ in 0..CYCLES {
+        Session::start(&server.pid().to_string(), &path).kill();
+    }
+    assert_unharmed(server);
+}
+
+#[test]
+fn two_sessions_probe_one_function_and_end_in_either_order() {
+    let path = program("server");
+    let server = server(&path);
+    let pid = server.pid().to_string();
+    for later_ends_first in [true, false] {
+        let [earlier, later] = [(); 2].map(|()| Session::start(&pid, &path));
+        let (first, second) = if later_ends_first { (later, earlier) } else { (earlier, later) };
+        first.end();
+        second.end();
+    }
+    assert_unharmed(server);
+}
+
+/// Recursion, exceptions, threads, garbage collection, and many functions at once.
+const PYTHON: &str = r#"
+import hashlib, json, threading
+def deep(n):
+    if n == 0: raise ValueError("bottom")
+    return deep(n - 1) + 1
+def work(number, out):
+    total = 0
+    for k in range(300):
+        data = {str(x): [x, x * k, {"k": str(k)}] for x in range(20)}
+        total += len(json.dumps(data)) + json.loads(json.dumps(data))["3"][1]
+        total += int(hashlib.sha1(str(k).encode()).hexdigest(), 16) % 7
+        try: deep(50)
+        except ValueError as error: total += len(str(error))
+    out[number] = total
+out = [0] * 4
+threads = [threading.Thread(target=work, args=(i, out)) for i in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+print(out)
+"#;
+
+#[test]
+fn python_stays_right_with_hundreds_of_its_functions_probed() {
+    let python = Path::new("/usr/bin/python3.11");
+    if !python.is_file() {
+        assert!(!needs::in_ci(), "needs python3.11");
+        return;
+    }
+    let source = support::scratch().join("inject.py");
+    std::fs::write(&source, PYTHON).expect("the folder is writable");
+    let alone = Command::new(python).arg(&source).output().expect("python starts");
+    let script = "global n, d\nprobe process(@1).function(\"Py[D-U]*\") { n++ }\n\
+                  probe process(@1).function(\"PyDict_SetItem\") { d++ }\n\
+                  probe end { printf(\"many %d, some %d\\n\", n > 100000, d > 1000) }";
+    let command = format!("{} {}", python.display(), source.display());
+    let outcome = inject(&["-e", script, "-c", &command, &python.display().to_string()]);
+    let expected = format!("{}many 1, some 1\n", text(&alone.stdout));
+    assert_eq!(
+        (text(&outcome.stdout), outcome.status),
+        (expected, Status::Exited(0)),
+        "{}",
+        text(&outcome.stderr)
+    );
+}
