@@ -278,6 +278,65 @@ fn busy_target_survives_two_hundred_attachments() {
     assert_unharmed(server);
 }
 
+/// Lets an rstap attach, and kills it as soon as its probe was hit.
+fn kill_at_first_hit(pid: &str) {
+    let script = r#"global n probe process("./server").function("work") { if (!n++) println("hit") }
+        probe process("./server").function("work").return { n++ }"#;
+    let mut command = Command::new(RSTAP);
+    command.args(["-e", script, "-x", pid]).current_dir(programs());
+    let tracer = Server::start(&mut command).expect("rstap attaches");
+    assert_eq!(tracer.first_line(), "hit\n");
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(tracer.pid().cast_signed()), Signal::SIGKILL)
+        .expect("rstap lives");
+    assert_eq!(tracer.finish(Duration::from_secs(20)).1, Status::Killed(libc::SIGKILL));
+}
+
+fn has_memory_of_ours(pid: &str) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/maps")).expect("it lives").contains("rstap-rescue")
+}
+
+#[test]
+fn what_a_killed_rstap_left_is_removed_on_request() {
+    let server = Server::start(Command::new(programs().join("server")).arg("4")).expect("the server starts");
+    let pid = server.pid().to_string();
+    kill_at_first_hit(&pid);
+    assert!(has_memory_of_ours(&pid));
+    let outcome = rstap(&["--cleanup", "-x", &pid], &Plan::default());
+    let text = stderr(&outcome);
+    assert!(outcome.status.is_success() && outcome.stdout.is_empty(), "{text}");
+    let parts = ["removed what 1 dead session left: 2 breakpoints", "bytes of memory"];
+    assert!(parts.iter().all(|part| text.contains(part)), "{text}");
+    // Memory that a thread was in just then goes the next time.
+    while has_memory_of_ours(&pid) {
+        assert!(rstap(&["--cleanup", "-x", &pid], &Plan::default()).status.is_success());
+    }
+    let outcome = rstap(&["--cleanup", "-x", &pid], &Plan::default());
+    assert_eq!(stderr(&outcome), format!("process {pid}: nothing to remove\n"));
+    assert_unharmed(server);
+}
+
+#[test]
+fn who_attaches_next_removes_what_a_killed_rstap_left() {
+    let server = Server::start(Command::new(programs().join("server")).arg("4")).expect("the server starts");
+    let pid = server.pid().to_string();
+    kill_at_first_hit(&pid);
+    let script = r#"probe process("./server").function("work").return { println("again") exit() }"#;
+    let outcome = rstap(&["-v", "-e", script, "-x", &pid], &Plan::default());
+    let text = stderr(&outcome);
+    assert_eq!(stdout(&outcome), "again\n", "{text}");
+    assert!(
+        text.contains(&format!("process {pid}: removed what a dead rstap left: 2 breakpoints")),
+        "{text}"
+    );
+    assert_unharmed(server);
+}
+
+#[test]
+fn cleanup_needs_a_process() {
+    assert_fails(&["--cleanup"], &["-x <PID>"]);
+    assert_fails(&["--cleanup", "-x", "4194305"], &["4194305"]);
+}
+
 /// The server has noticed nothing: it counted in every thread and ends as it should.
 fn assert_unharmed(server: Server) {
     let (stdout, status) = server.finish(Duration::from_secs(20));

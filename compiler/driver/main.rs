@@ -12,10 +12,15 @@ mod run;
 
 use std::process::ExitCode;
 
+use options::Task;
+
 fn main() -> ExitCode {
     report_bugs_in_a_line();
-    let options = options::from_command_line();
-    if passes::run(&options) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let done = match options::from_command_line() {
+        Task::Script(options) => passes::run(&options),
+        Task::Cleanup { pid, verbose } => run::clean_up(pid, verbose),
+    };
+    if done { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// A panic is a bug of rstap; a user gets one line that can be reported, not a backtrace. Threads that hold a target

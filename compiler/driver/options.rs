@@ -17,7 +17,7 @@ use crate::foreign;
     version,
     disable_version_flag = true,
     override_usage = "rstap [OPTIONS] FILE [ARGUMENTS]\n       rstap [OPTIONS] -e SCRIPT [ARGUMENTS]\n       \
-                      rstap [OPTIONS] -l PROBE | -L PROBE",
+                      rstap [OPTIONS] -l PROBE | -L PROBE\n       rstap --cleanup -x PID",
     after_help = "Script arguments that begin with a dash go after `--`."
 )]
 struct Given {
@@ -44,6 +44,9 @@ struct Given {
     /// Watch the running process PID
     #[arg(short = 'x', value_name = "PID")]
     pid: Option<u32>,
+    /// Remove what a killed rstap left in the process of -x (any session on it does so too)
+    #[arg(long, requires = "pid", conflicts_with_all = ["script", "list", "list_vars", "words"])]
+    cleanup: bool,
     /// Stop after pass N and show its result: 1 parse, 2 elaborate, 3 IR, 4 machine code
     #[arg(short = 'p', value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=5),
           hide_default_value = true)]
@@ -210,6 +213,20 @@ pub enum Watch {
     Matching,
 }
 
+/// What rstap is to do.
+#[derive(Debug)]
+pub enum Task {
+    /// Run a script, or some passes of it.
+    Script(Box<Options>),
+    /// `--cleanup`
+    Cleanup {
+        /// `-x`
+        pid: u32,
+        /// Number of `-v`.
+        verbose: u8,
+    },
+}
+
 /// What the run needs to know.
 #[derive(Debug)]
 #[allow(missing_docs, reason = "named as the options are")]
@@ -243,7 +260,7 @@ pub struct Options {
 
 /// Reads the command line; prints usage and ends with status 1 when it cannot be understood (as stap does), with 0
 /// after `--help` and `--version`.
-pub fn from_command_line() -> Options {
+pub fn from_command_line() -> Task {
     let arguments = std::env::args_os().map(|a| a.to_string_lossy().into_owned());
     let given = Given::try_parse_from(arguments).unwrap_or_else(|error| {
         let status = i32::from(error.use_stderr());
@@ -253,10 +270,14 @@ pub fn from_command_line() -> Options {
         }
         std::process::exit(status);
     });
-    options(given).unwrap_or_else(|message| {
+    if let (true, Some(pid)) = (given.cleanup, given.pid) {
+        return Task::Cleanup { pid, verbose: given.verbose };
+    }
+    let options = options(given).unwrap_or_else(|message| {
         eprintln!("error: {message}\n\nUsage: rstap [OPTIONS] FILE [ARGUMENTS], or rstap --help");
         std::process::exit(1);
-    })
+    });
+    Task::Script(Box::new(options))
 }
 
 /// An option that SystemTap has, with what works instead.

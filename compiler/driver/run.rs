@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use rstap_debuginfo::sources::DEBUG_ROOT;
-use rstap_host::{DebugPlaces, Options as HostOptions, Session, Target};
+use rstap_host::{Cleaned, DebugPlaces, Options as HostOptions, Session, Target};
 use rstap_program::Program;
 
 use crate::debuginfod::Client;
@@ -46,6 +46,34 @@ pub fn run(program: Program, options: &Options) -> bool {
 fn debug_places(options: &Options) -> DebugPlaces {
     let roots = [options.debug_roots.as_slice(), &[DEBUG_ROOT.into()]].concat();
     DebugPlaces { roots, cache: Client::from_environment().cache().map(PathBuf::from) }
+}
+
+/// Removes what dead sessions left in a process, and says what that was; whether it could be looked for.
+pub fn clean_up(pid: u32, verbose: u8) -> bool {
+    let cleaned = match rstap_host::clean(pid, verbose) {
+        Ok(cleaned) => cleaned,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return false;
+        }
+    };
+    if cleaned == Cleaned::default() {
+        eprintln!("process {pid}: nothing to remove");
+        return true;
+    }
+    let Cleaned { sessions, breakpoints, semaphores, masks, unmapped, kept, descriptors } = cleaned;
+    eprintln!(
+        "process {pid}: removed what {sessions} dead session{} left: {breakpoints} breakpoints, {semaphores} marker \
+         counters, {masks} signal masks, {descriptors} descriptors, {unmapped} bytes of memory",
+        if sessions == 1 { "" } else { "s" }
+    );
+    if kept > 0 {
+        eprintln!(
+            "process {pid}: {kept} bytes of memory are still used by a thread; they do nothing, and a later --cleanup \
+             removes them"
+        );
+    }
+    true
 }
 
 /// The program that a command of -c runs.

@@ -6,6 +6,7 @@
 
 pub mod backend;
 pub mod breakpoint;
+mod cleanup;
 pub mod dispatch;
 pub mod environment;
 mod guard;
@@ -22,7 +23,8 @@ pub mod timers;
 pub mod timing;
 mod tracers;
 
-pub use backend::ptrace::command_words;
+pub use backend::ptrace::{Cleaned, command_words};
+pub use cleanup::clean;
 pub use running::Running;
 pub use session::{Backend, Options, Outcome, Session, SessionError, Target};
 pub use symbols::DebugPlaces;

@@ -352,9 +352,9 @@ fn find_target(
 }
 
 /// What tracers say goes to standard error.
-struct Stderr {
-    verbose: u8,
-    quiet: bool,
+pub(crate) struct Stderr {
+    pub(crate) verbose: u8,
+    pub(crate) quiet: bool,
 }
 
 impl Report for Stderr {

@@ -1,5 +1,5 @@
 //! Instructions the tracer does itself: they change the instruction pointer and at most `rcx`.
-//! Source: Intel SDM vol. 2, `Jcc`, `LOOP`, `JMP`, `ENDBR64`, `INT3`.
+//! Source: Intel SDM vol. 2, `Jcc`, `LOOP`, `JMP`, `ENDBR64`.
 
 use iced_x86::{Code, ConditionCode, FlowControl, Mnemonic};
 
@@ -50,8 +50,6 @@ pub enum Emulation {
         /// Where else.
         next: u64,
     },
-    /// `int3` of the program's own: it gets its SIGTRAP.
-    OwnTrap,
 }
 
 const CARRY: u64 = 1;
@@ -67,7 +65,6 @@ impl Emulation {
         let (target, next) = (i.near_branch_target(), site.next());
         Some(match i.mnemonic() {
             Mnemonic::Nop | Mnemonic::Endbr64 | Mnemonic::Endbr32 => Emulation::Goto(next),
-            Mnemonic::Int3 => Emulation::OwnTrap,
             Mnemonic::Jmp if i.is_jmp_short_or_near() && !is_16_bit(i.code()) => Emulation::Goto(target),
             Mnemonic::Jrcxz => Emulation::IfZero { narrow: false, target, next },
             Mnemonic::Jecxz => Emulation::IfZero { narrow: true, target, next },
@@ -91,8 +88,8 @@ impl Emulation {
         })
     }
 
-    /// Does it. `false`: the program's own trap, which must be delivered; `machine` is unchanged then.
-    pub fn apply(&self, machine: &mut Machine) -> bool {
+    /// Does it.
+    pub fn apply(&self, machine: &mut Machine) {
         let (jump, target, next) = match *self {
             Emulation::Goto(target) => (true, target, target),
             Emulation::Branch { condition, target, next } => (holds(condition, machine.flags), target, next),
@@ -105,10 +102,8 @@ impl Emulation {
                 let flag = zero.is_none_or(|wanted| (machine.flags & ZERO != 0) == wanted);
                 (machine.rcx != 0 && flag, target, next)
             }
-            Emulation::OwnTrap => return false,
         };
         machine.rip = if jump { target } else { next };
-        true
     }
 }
 

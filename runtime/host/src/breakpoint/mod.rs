@@ -1,16 +1,17 @@
 //! Breakpoint assistance: how a thread goes on past an instruction whose first byte was replaced by `int3`. Pure
 //! functions over bytes and registers, usable without the rest of this crate: nothing here touches a process.
 //!
-//! Four ways, best first, chosen once per site by [`Plan::new`]:
+//! The ways, best first, chosen once per site:
 //!
-//! 1. [`Plan::Emulate`]: the tracer does what the instruction does (jumps, `endbr64`, nops): no memory needed.
-//! 2. [`Plan::Slot`]: a relocated copy runs out of line and jumps back: one stop per hit, any number of threads.
+//! 1. [`Plan::Slot`]: a relocated copy runs out of line and jumps back: one stop per hit, any number of threads.
 //!    A slot belongs to a site, not to a thread: threads do not write to it, so they can share it, and it is filled
-//!    once instead of at each hit.
+//!    once instead of at each hit. It is also the only way that needs no tracer: see `backend/ptrace/rescue`.
+//! 2. [`Emulation`]: the tracer does what the instruction does (jumps, `endbr64`, nops). It costs what a slot costs
+//!    (one register to set), so it is for where there is no memory for slots.
 //! 3. [`Plan::Step`]: what cannot run elsewhere. All threads stop, the byte is restored, one instruction is
 //!    stepped, the breakpoint is planted again. Slow, and still correct.
 //!
-//! (Stepping a copy out of line is never better here than 2 and can do nothing that 2 cannot.)
+//! (Stepping a copy out of line is never better here than 1 and can do nothing that 1 cannot.)
 
 mod emulate;
 mod slot;
@@ -40,6 +41,18 @@ pub enum Refusal {
         /// Where.
         address: u64,
     },
+    /// The text is the file itself, for every process that has it.
+    #[error("the code at {address:#x} is mapped shared: a breakpoint would be written to the file")]
+    SharedText {
+        /// Where.
+        address: u64,
+    },
+    /// `int1`: the program's own trap cannot be told from that of a step, and a copy of it traps elsewhere.
+    #[error("the instruction at {address:#x} is int1, whose trap cannot be told from a debugger's")]
+    OwnStep {
+        /// Where.
+        address: u64,
+    },
 }
 
 /// Why an instruction cannot be moved.
@@ -56,8 +69,8 @@ pub enum Immovable {
 /// How threads go on past a probed instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan {
-    /// In the tracer.
-    Emulate(Emulation),
+    /// Not at all: it is the program's own `int3`, and gets its SIGTRAP.
+    OwnTrap(Site),
     /// In a slot, whose code [`Slot::emit`] makes.
     Slot(Site),
     /// Restored and stepped.
@@ -103,6 +116,11 @@ impl Site {
         &self.instruction
     }
 
+    /// Whether it is `pushf`, which stores the flags, a step's trap flag included.
+    pub fn stores_flags(&self) -> bool {
+        matches!(self.instruction.mnemonic(), Mnemonic::Pushf | Mnemonic::Pushfd | Mnemonic::Pushfq)
+    }
+
     /// Its length in bytes.
     #[expect(clippy::len_without_is_empty, reason = "an instruction is never empty")]
     pub fn len(&self) -> usize {
@@ -117,11 +135,13 @@ impl Site {
 
 impl Plan {
     /// The best way for the instruction at an address. [`Plan::Slot`] may still turn out to be impossible when the
-    /// slot's place is known; it becomes [`Plan::Step`] then.
+    /// slot's place is known: then what [`Emulation::of`] cannot do must be stepped.
     pub fn new(address: u64, bytes: &[u8]) -> Result<Plan, Refusal> {
         let site = Site::new(address, bytes)?;
-        if let Some(emulation) = Emulation::of(&site) {
-            return Ok(Plan::Emulate(emulation));
+        match site.instruction.mnemonic() {
+            Mnemonic::Int3 => return Ok(Plan::OwnTrap(site)),
+            Mnemonic::Int1 => return Err(Refusal::OwnStep { address }),
+            _ => {}
         }
         Ok(match immovable(&site.instruction) {
             Some(why) => Plan::Step(site, why),
@@ -141,8 +161,6 @@ fn immovable(instruction: &Instruction) -> Option<Immovable> {
                 || instruction.has_segment_prefix() && instruction.is_ip_rel_memory_operand()
         }
         FlowControl::XbeginXabortXend => instruction.code() == Code::Xbegin_rel16,
-        // int1 traps as a step does.
-        FlowControl::Interrupt => instruction.mnemonic() == Mnemonic::Int1,
         // Far ones, and those cut to 16 bits.
         FlowControl::UnconditionalBranch | FlowControl::ConditionalBranch => {
             instruction.op0_kind() != iced_x86::OpKind::NearBranch64

@@ -172,11 +172,8 @@ fn movable(at: u64, bytes: &[u8]) -> Result<Site, Refused> {
     match Plan::new(at, bytes)? {
         Plan::Step(_, why) => Err(Refused::Immovable { at, why }),
         // An int3 of the program's own: its SIGTRAP must name its own address.
-        Plan::Emulate(crate::breakpoint::Emulation::OwnTrap) => {
-            Err(Refused::Immovable { at, why: Immovable::Peculiar })
-        }
+        Plan::OwnTrap(_) => Err(Refused::Immovable { at, why: Immovable::Peculiar }),
         Plan::Slot(site) => Ok(site),
-        Plan::Emulate(_) => Ok(Site::new(at, bytes)?),
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Mapping {
     pub executable: bool,
     /// Whether it can be written to.
     pub writable: bool,
+    /// Whether writes to it go to the file itself.
+    pub shared: bool,
     /// Path as the process sees it, `[vdso]` and the like, or empty.
     pub path: String,
 }
@@ -70,6 +72,7 @@ fn parse(line: &str) -> Option<Mapping> {
         readable: permissions.as_bytes().first() == Some(&b'r'),
         writable: permissions.as_bytes().get(1) == Some(&b'w'),
         executable: permissions.as_bytes().get(2) == Some(&b'x'),
+        shared: permissions.as_bytes().get(3) == Some(&b's'),
         path: unescape(rest.trim_start()),
     })
 }

@@ -72,6 +72,18 @@ pub fn field_of(text: &[u8], field: usize) -> Option<String> {
     rest.split_ascii_whitespace().nth(field.checked_sub(3)?).map(str::to_owned)
 }
 
+/// How a thread's system calls are filtered: 0 not at all, 1 and 2 by seccomp.
+pub fn seccomp(tid: i32) -> Option<u32> {
+    let text = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("Seccomp:"))?.trim().parse().ok()
+}
+
+/// Whether a process has a handler for one of the first 31 signals.
+pub fn catches(tid: i32, signal: i32) -> Option<bool> {
+    let caught: u64 = stat_field(tid, 34)?.parse().ok()?;
+    Some(caught >> (signal - 1) & 1 != 0)
+}
+
 /// State letter of a thread; `None` if it does not exist.
 pub fn state(tid: i32) -> Option<char> {
     stat_field(tid, 3)?.chars().next()

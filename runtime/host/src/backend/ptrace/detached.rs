@@ -198,14 +198,13 @@ impl<H: Handlers> Tracer<H> {
         }
         let parked = |tid: &Tid| matches!(self.threads.get(tid).map(|t| t.state), Some(State::Parked(_)));
         let Some(tid) = self.threads_of(pid).into_iter().find(parked) else { return };
-        let Some(instruction) = self.system_call_instruction(pid, space) else { return };
         let Some(home) = self.spaces.get_mut(&space).and_then(|s| s.home.take()) else { return };
         for (start, len) in
             [(home.config.arena, home.config.arena_size), (home.config.pool, home.plan.pool_size)]
         {
             let arguments = [start, len, 0, 0, 0, 0];
             // Failing leaves memory behind that nobody uses.
-            let _ = super::remote::system_call(tid, instruction, self.options(), libc::SYS_munmap, arguments);
+            let _ = self.remote_call(tid, pid, space, libc::SYS_munmap, arguments);
         }
     }
 

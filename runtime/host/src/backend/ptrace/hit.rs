@@ -3,11 +3,11 @@
 use rstap_program::{CodeKind, ProbeId};
 
 use super::parking;
-use super::space::{Frame, Passage, SpaceId};
+use super::space::{Frame, Passage, Space, SpaceId};
 use super::sys::{self, Tid, UserRegisters};
-use super::tracer::{State, Tracer};
+use super::tracer::{Met, State, Tracer};
 use crate::backend::{Handlers, Hit};
-use crate::breakpoint::{Emulation, Machine};
+use crate::breakpoint::{Emulation, MAX_INSTRUCTION, Machine, Site};
 
 /// A thread at a breakpoint.
 struct At {
@@ -21,53 +21,67 @@ struct At {
 }
 
 impl<H: Handlers> Tracer<H> {
-    /// SIGTRAP: a breakpoint of ours, or a signal of the program's own.
-    pub(super) fn trap(&mut self, tid: Tid) {
-        let Some((pid, space)) = self.space_of(tid) else { return self.go_on(tid, 0) };
+    /// A thread is stopped by a SIGTRAP: if by a breakpoint of ours, notes that and sends the thread past it, so that it
+    /// can go on whenever we die.
+    pub(super) fn meet(&mut self, tid: Tid) {
+        let Some((_, space)) = self.space_of(tid) else { return };
         // The thread was killed while stopped; waitpid will tell.
         let Ok(registers) = sys::registers(tid) else { return };
         let address = registers.rip.wrapping_sub(1);
-        let known = self.spaces.get(&space).map(|s| {
-            let site = s.sites.get(&address);
-            (site.map(|site| (site.len, site.passage)), s.retired.get(&address).copied())
-        });
-        match known {
-            Some((Some((len, passage)), _)) => {
-                // A thread can get to the byte behind a breakpoint without having met it only if the instruction is
-                // one byte long, so only then a SIGTRAP that somebody sent must be told from ours.
-                if len == 1 && !is_breakpoint_trap(tid) {
-                    return self.deliver(tid, libc::SIGTRAP);
-                }
-                let at = At { tid, pid, space, address, registers, changed: false };
-                if self.quiet {
-                    self.undo(at, passage);
-                } else {
-                    self.hit(at);
-                }
+        let Some(s) = self.spaces.get(&space) else { return };
+        let to = match (s.sites.get(&address), s.retired.get(&address)) {
+            // A thread can get to the byte behind a breakpoint without having met it only if the instruction is one
+            // byte long, so only then a SIGTRAP that somebody sent must be told from ours.
+            (Some(site), _) if site.len == 1 && !is_breakpoint_trap(tid) => return,
+            (Some(site), _) if site.passage == Passage::OwnTrap => return,
+            (Some(site), _) => site.slot(),
+            // Met just before it was taken out, or copied by a fork.
+            (None, Some(retired)) if is_breakpoint_trap(tid) => {
+                let _ = s.restore(address, retired.original);
+                retired.slot
             }
-            Some((None, Some(original))) if is_breakpoint_trap(tid) => {
-                // Met just before it was taken out, or copied by a fork.
-                if let Some(space) = self.spaces.get(&space) {
-                    let _ = space.restore(address, original);
-                }
-                let _ = sys::set_instruction_pointer(tid, address);
-                self.go_on(tid, 0);
-            }
+            _ => return,
+        };
+        if to.is_none() {
+            self.note_step(space, address);
+        }
+        let _ = sys::set_instruction_pointer(tid, to.unwrap_or(address));
+        if let Some(thread) = self.threads.get_mut(&tid) {
+            thread.met = Some(Met { address, registers });
+        }
+    }
+
+    /// SIGTRAP: a breakpoint of ours, or a signal of the program's own.
+    pub(super) fn trap(&mut self, tid: Tid) {
+        let Some((pid, space)) = self.space_of(tid) else { return self.go_on(tid, 0) };
+        let met = self.threads.get_mut(&tid).and_then(|thread| thread.met.take());
+        let Some(Met { address, registers }) = met else { return self.own_int3_or_signal(tid, pid, space) };
+        let is_site = self.spaces.get(&space).is_some_and(|s| s.sites.contains_key(&address));
+        if self.quiet || !is_site {
+            // It is past the breakpoint, or where it will not meet it again, already.
+            self.note_step(space, 0);
+            return self.go_on(tid, 0);
+        }
+        self.hit(At { tid, pid, space, address, registers, changed: false });
+    }
+
+    /// A SIGTRAP of the program's own, perhaps of an `int3` of its own that is probed.
+    fn own_int3_or_signal(&mut self, tid: Tid, pid: i32, space: SpaceId) {
+        if self.quiet || !is_breakpoint_trap(tid) {
+            return self.deliver(tid, libc::SIGTRAP);
+        }
+        let Ok(registers) = sys::registers(tid) else { return };
+        let address = registers.rip.wrapping_sub(1);
+        let s = self.spaces.get(&space);
+        match s.and_then(|s| s.sites.get(&address)).map(|site| site.passage) {
+            Some(Passage::OwnTrap) => self.hit(At { tid, pid, space, address, registers, changed: false }),
             _ => self.deliver(tid, libc::SIGTRAP),
         }
     }
 
-    /// As if the thread had not come to the breakpoint yet.
-    fn undo(&mut self, at: At, passage: Passage) {
-        if passage == Passage::Emulate(Emulation::OwnTrap) {
-            return self.deliver(at.tid, libc::SIGTRAP);
-        }
-        let _ = sys::set_instruction_pointer(at.tid, at.address);
-        self.go_on(at.tid, 0);
-    }
-
     fn hit(&mut self, mut at: At) {
         self.cpu.hit(at.tid);
+        self.check_action(at.tid, at.pid, at.space);
         let served = self.threads.get_mut(&at.tid).and_then(|thread| thread.served.take());
         if served != Some((at.address, at.registers.rsp)) && self.is_wanted(at.space, at.address) {
             self.run_handlers(&mut at);
@@ -78,10 +92,7 @@ impl<H: Handlers> Tracer<H> {
         match passage {
             Some(passage) => self.pass(at, passage),
             // Taken out meanwhile (the loader unmapped the code).
-            None => {
-                let _ = sys::set_instruction_pointer(at.tid, at.address);
-                self.go_on(at.tid, 0);
-            }
+            None => self.go_on(at.tid, 0),
         }
     }
 
@@ -167,16 +178,21 @@ impl<H: Handlers> Tracer<H> {
     /// Takes a thread past a breakpoint.
     fn pass(&mut self, mut at: At, passage: Passage) {
         match passage {
-            Passage::Slot(slot) if !at.changed => {
-                let _ = sys::set_instruction_pointer(at.tid, slot);
-                self.go_on(at.tid, 0);
-            }
+            // It is there already.
+            Passage::Slot(_) if !at.changed => self.go_on(at.tid, 0),
             Passage::Slot(slot) => {
                 at.registers.rip = slot;
                 let _ = sys::set_registers(at.tid, &at.registers);
                 self.go_on(at.tid, 0);
             }
             Passage::Emulate(emulation) => self.emulate(at, emulation),
+            Passage::OwnTrap => {
+                // The kernel's SIGTRAP is the program's own as well.
+                if at.changed {
+                    let _ = sys::set_registers(at.tid, &at.registers);
+                }
+                self.deliver(at.tid, libc::SIGTRAP);
+            }
             Passage::Step => self.step(at),
         }
     }
@@ -184,13 +200,8 @@ impl<H: Handlers> Tracer<H> {
     fn emulate(&mut self, mut at: At, emulation: Emulation) {
         let before = Machine { rip: at.address, rcx: at.registers.rcx, flags: at.registers.eflags };
         let mut machine = before;
-        if !emulation.apply(&mut machine) {
-            // The program's own int3: the kernel's SIGTRAP is its own as well.
-            if at.changed {
-                let _ = sys::set_registers(at.tid, &at.registers);
-            }
-            return self.deliver(at.tid, libc::SIGTRAP);
-        }
+        emulation.apply(&mut machine);
+        self.note_step(at.space, 0);
         if at.changed || machine.rcx != before.rcx {
             (at.registers.rip, at.registers.rcx) = (machine.rip, machine.rcx);
             let _ = sys::set_registers(at.tid, &at.registers);
@@ -204,30 +215,39 @@ impl<H: Handlers> Tracer<H> {
     fn step(&mut self, mut at: At) {
         let others = self.stop_others(at.tid, at.space);
         at.registers.rip = at.address;
+        // A tracer that dies from here on leaves a SIGTRAP that the target's handler is to pass over.
+        self.note_step(at.space, at.address);
         let _ = sys::set_registers(at.tid, &at.registers);
         if let Some(space) = self.spaces.get_mut(&at.space)
             && let Some(site) = space.sites.get(&at.address)
         {
             let original = site.original;
             let _ = space.restore(at.address, original);
-            let mut bytes = [0; 2];
-            let is_system_call = space.read_clean(at.address, &mut bytes) == 2 && bytes == [0x0f, 0x05];
+            let mut bytes = [0; MAX_INSTRUCTION];
+            let count = space.read_clean(at.address, &mut bytes);
+            let is_system_call = bytes.starts_with(&[0x0f, 0x05]);
+            let stores_flags =
+                Site::new(at.address, &bytes[..count]).is_ok_and(|instruction| instruction.stores_flags());
             // A repeated string instruction stops after each round, still at its address.
             let repeats = matches!(original, 0xf2 | 0xf3);
             let in_it = || sys::registers(at.tid).is_ok_and(|now| now.rip == at.address);
-            let mut stepped = parking::step(at.tid);
-            while repeats && matches!(stepped, parking::Stepped::Done) && in_it() {
-                stepped = parking::step(at.tid);
+            let mut is_done = parking::step(at.tid);
+            while repeats && is_done && in_it() {
+                is_done = parking::step(at.tid);
             }
             let _ = space.insert(at.address);
-            match stepped {
-                parking::Stepped::Done => {
+            match is_done {
+                true => {
                     if is_system_call {
                         hide_trap_flag(at.tid);
                     }
+                    if stores_flags {
+                        hide_stored_trap_flag(at.tid, space);
+                    }
+                    self.note_step(at.space, 0);
                     self.go_on(at.tid, 0);
                 }
-                parking::Stepped::Event(status) => {
+                false => {
                     // If the instruction has not run, the thread will meet the breakpoint again, for the same hit.
                     let met = (at.address, at.registers.rsp);
                     if sys::registers(at.tid).is_ok_and(|now| (now.rip, now.rsp) == met)
@@ -235,7 +255,9 @@ impl<H: Handlers> Tracer<H> {
                     {
                         thread.served = Some(met);
                     }
-                    self.postpone(at.tid, status);
+                    self.note_step(at.space, 0);
+                    // It is stopped by something else, which is still to be told.
+                    self.set_state(at.tid, State::Running);
                 }
             }
         }
@@ -246,6 +268,9 @@ impl<H: Handlers> Tracer<H> {
     pub(super) fn deliver(&mut self, tid: Tid, signal: i32) {
         if let Some((_, space)) = self.space_of(tid) {
             self.leave_slot(tid, space, signal);
+            if signal == libc::SIGTRAP {
+                self.own_trap(tid, space);
+            }
         }
         self.go_on(tid, signal);
     }
@@ -303,8 +328,7 @@ impl<H: Handlers> Tracer<H> {
                     }
                     parked.push(other);
                 }
-                parking::Stop::Event(status) => self.postpone(other, status),
-                parking::Stop::CannotRun => {}
+                parking::Stop::Otherwise | parking::Stop::CannotRun => {}
             }
         }
         parked
@@ -326,6 +350,17 @@ fn hide_trap_flag(tid: Tid) {
     }
 }
 
-fn is_breakpoint_trap(tid: Tid) -> bool {
+/// `pushf` left them on the stack.
+fn hide_stored_trap_flag(tid: Tid, space: &Space) {
+    let Ok(registers) = sys::registers(tid) else { return };
+    // The trap flag is bit 8: the lowest of the second byte, however many were pushed.
+    let mut byte = [0];
+    if space.memory.read_raw(registers.rsp.wrapping_add(1), &mut byte) == 1 {
+        let _ = space.memory.write_raw(registers.rsp.wrapping_add(1), &[byte[0] & !1]);
+    }
+}
+
+/// Whether a thread in signal-delivery-stop has met an `int3`.
+pub(super) fn is_breakpoint_trap(tid: Tid) -> bool {
     sys::signal_info(tid).is_ok_and(|info| info.code() == sys::SI_KERNEL)
 }

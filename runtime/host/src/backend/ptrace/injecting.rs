@@ -8,7 +8,7 @@ use rstap_program::{CodeKind, ProbeId};
 
 use super::loader;
 use super::planting::Wanted;
-use super::remote::{self, RemoteError};
+use super::remote::{self, Instruction, RemoteError};
 use super::space::{Space, SpaceId};
 use super::sys::{self, Tid};
 use super::tracer::{Thread, Tracer};
@@ -47,7 +47,7 @@ enum Failure {
 #[derive(Clone, Copy)]
 struct Caller {
     tid: Tid,
-    instruction: u64,
+    instruction: Instruction,
     options: i32,
 }
 
@@ -152,7 +152,7 @@ impl<H: Handlers> Tracer<H> {
     }
 
     fn caller(&mut self, tid: Tid, pid: i32, space: SpaceId) -> Result<Caller, Failure> {
-        let instruction = self.system_call_instruction(pid, space).ok_or(Failure::NoSystemCall)?;
+        let instruction = self.remote_instruction(pid, space).ok_or(Failure::NoSystemCall)?;
         Ok(Caller { tid, instruction, options: self.options() })
     }
 

@@ -251,6 +251,8 @@ impl<H: Handlers> Tracer<H> {
             served: None,
             system_call: None,
             samples: Vec::new(),
+            met: None,
+            blocked: 0,
         };
         self.threads.insert(tid, thread);
     }

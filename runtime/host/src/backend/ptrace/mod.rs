@@ -7,10 +7,10 @@
 //! - No signal frame ever holds a slot's address: before a signal is delivered, a thread inside a slot is moved back.
 //! - Nothing is single-stepped but instructions that cannot run elsewhere, with all threads stopped.
 //! - The options never include EXITKILL.
+//! - A tracer that dies leaves a target that goes on without it: see `rescue`.
 //!
-//! Known limits: the kernel unblocks SIGTRAP in a thread that meets a breakpoint with it blocked, and resets a
-//! handler it has for it.
-//! A file that a running program maps by itself, without the dynamic loader, is armed with the next library.
+//! Known limits: those of `rescue`. A file that a running program maps by itself, without the dynamic loader, is armed
+//! with the next library.
 
 mod conditions;
 pub mod control;
@@ -25,10 +25,12 @@ mod parking;
 mod planting;
 pub mod registry;
 mod remote;
+mod rescue;
 mod semaphores;
 mod space;
 pub mod sys;
 mod tracer;
 
 pub use lifecycle::{LaunchError, command_words};
-pub use tracer::{End, Report, Tracer};
+pub use rescue::Cleaned;
+pub use tracer::{End, Report, Tracer, Ways};

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-use super::remote;
 use super::space::SpaceId;
 use super::sys::{self, Resume, Status, Tid};
 use super::tracer::{State, Tracer};
@@ -15,18 +14,10 @@ use crate::process::status;
 pub enum Stop {
     /// It is in `PTRACE_EVENT_STOP`; the signal of a group stop, 0 for none.
     Interrupted(i32),
-    /// Something else happened to it first.
-    Event(Status),
+    /// It has stopped or ended for another reason, which is still to be told.
+    Otherwise,
     /// It waits in the kernel where it cannot be stopped, but will stop before it runs any code of the program.
     CannotRun,
-}
-
-/// What stepping one thread came to.
-pub enum Stepped {
-    /// The instruction ran.
-    Done,
-    /// Something else happened, before or after it.
-    Event(Status),
 }
 
 /// How long a thread may take to stop before we look at why.
@@ -41,11 +32,12 @@ pub fn stop(tid: Tid) -> Stop {
     }
     let begin = Instant::now();
     loop {
-        match sys::wait(tid, false) {
+        match sys::peek(tid, false) {
             Ok(Some((_, Status::Stopped(signal, libc::PTRACE_EVENT_STOP)))) => {
+                let _ = sys::wait(tid, false);
                 return Stop::Interrupted(if signal == libc::SIGTRAP { 0 } else { signal });
             }
-            Ok(Some((_, status))) => return Stop::Event(status),
+            Ok(Some(_)) => return Stop::Otherwise,
             Ok(None) | Err(Errno::EINTR) => {}
             Err(_) => return Stop::CannotRun,
         }
@@ -56,25 +48,24 @@ pub fn stop(tid: Tid) -> Stop {
     }
 }
 
-/// Waits until a thread that was let go for one instruction has run it.
-pub fn step(tid: Tid) -> Stepped {
+/// Lets a thread run one instruction. `false`: something else happened, before or after it, which is still to be told.
+pub fn step(tid: Tid) -> bool {
     if sys::resume(tid, Resume::Step, 0).is_err() {
-        return Stepped::Event(Status::Killed(libc::SIGKILL));
+        return false;
     }
     loop {
-        match sys::wait(tid, true) {
+        match sys::peek(tid, true) {
             Ok(Some((_, Status::Stopped(libc::SIGTRAP, 0))))
                 if sys::signal_info(tid).is_ok_and(|info| is_step(info.code())) =>
             {
-                return Stepped::Done;
+                return sys::wait(tid, false).is_ok();
             }
             // Left over from an interruption that came together with its hit.
             Ok(Some((_, Status::Stopped(libc::SIGTRAP, libc::PTRACE_EVENT_STOP)))) => {
-                let _ = sys::resume(tid, Resume::Step, 0);
+                let _ = sys::wait(tid, false).and_then(|_| sys::resume(tid, Resume::Step, 0));
             }
-            Ok(Some((_, status))) => return Stepped::Event(status),
             Err(Errno::EINTR) | Ok(None) => {}
-            Err(_) => return Stepped::Event(Status::Killed(libc::SIGKILL)),
+            Ok(Some(_)) | Err(_) => return false,
         }
     }
 }
@@ -141,7 +132,7 @@ impl<H: Handlers> Tracer<H> {
         }
     }
 
-    fn set_state(&mut self, tid: Tid, state: State) {
+    pub(super) fn set_state(&mut self, tid: Tid, state: State) {
         if let Some(thread) = self.threads.get_mut(&tid) {
             thread.state = state;
         }
@@ -189,20 +180,19 @@ impl<H: Handlers> Tracer<H> {
 
     /// Gives one process back whose threads are parked and whose text is restored.
     pub(super) fn detach_process(&mut self, pid: i32) {
-        let tids: Vec<Tid> = self.threads.iter().filter(|(_, t)| t.pid == pid).map(|(tid, _)| *tid).collect();
         let Some(space) = self.processes.get(&pid).map(|p| p.space) else { return };
+        let shared = self.processes.iter().any(|(other, p)| *other != pid && p.space == space);
+        if !shared && self.spaces.get(&space).is_some_and(|s| s.home.is_some()) {
+            self.open_cave(pid, space);
+            self.retire_home(pid, space);
+            self.close_cave(space);
+        }
+        let tids = self.threads_of(pid);
         let mut all_out = true;
         for &tid in &tids {
             all_out &= self.bring_home(tid, space);
         }
-        if all_out {
-            self.unmap_slots(pid, space, &tids);
-        }
-        let shared = self.processes.iter().any(|(other, p)| *other != pid && p.space == space);
-        if !shared && self.spaces.get(&space).is_some_and(|s| s.home.is_some()) {
-            self.retire_home(pid, space);
-        }
-        let tids = self.threads_of(pid);
+        self.unprotect(pid, space, &tids, all_out);
         for tid in tids {
             // Of a thread that cannot be stopped the kernel lets go when the tracer thread ends.
             let _ = sys::detach(tid, 0);
@@ -227,49 +217,41 @@ impl<H: Handlers> Tracer<H> {
     }
 
     /// A thread that was interrupted just when it met a breakpoint has the SIGTRAP still in its queue.
-    fn swallow_trap(&mut self, tid: Tid, space: SpaceId) {
+    pub(super) fn swallow_trap(&mut self, tid: Tid, space: SpaceId) {
         let Ok(registers) = sys::registers(tid) else { return };
         let address = registers.rip.wrapping_sub(1);
-        let ours = self.spaces.get(&space).is_some_and(|s| s.retired.contains_key(&address));
-        if !ours || !sys::has_pending_breakpoint_trap(tid).unwrap_or(false) {
+        let retired = self.spaces.get(&space).and_then(|s| s.retired.get(&address).copied());
+        let Some(retired) = retired.filter(|_| sys::has_pending_breakpoint_trap(tid).unwrap_or(false)) else {
             return;
-        }
+        };
         // Going on, it reports the SIGTRAP before it runs anything.
         if sys::resume(tid, Resume::Run, 0).is_err() {
             return;
         }
         loop {
-            match sys::wait(tid, true) {
+            match sys::peek(tid, true) {
                 Ok(Some((_, Status::Stopped(libc::SIGTRAP, 0)))) => break,
                 // A stop that was on its way; the SIGTRAP is next.
                 Ok(Some((_, Status::Stopped(_, libc::PTRACE_EVENT_STOP)))) => {
-                    let _ = sys::resume(tid, Resume::Run, 0);
+                    let _ = sys::wait(tid, false).and_then(|_| sys::resume(tid, Resume::Run, 0));
                 }
                 Err(Errno::EINTR) | Ok(None) => {}
                 Ok(Some((_, status))) => return self.postpone(tid, status),
                 Err(_) => return,
             }
         }
-        let _ = sys::set_instruction_pointer(tid, address);
-    }
-
-    /// Unmaps slot memory, if no process is left that shares it.
-    fn unmap_slots(&mut self, pid: i32, space: SpaceId, tids: &[Tid]) {
-        let shared = self.processes.iter().any(|(other, p)| *other != pid && p.space == space);
-        let parked = |tid: &&Tid| matches!(self.threads.get(tid).map(|t| t.state), Some(State::Parked(_)));
-        let (false, Some(&tid)) = (shared, tids.iter().find(parked)) else { return };
-        let Some(instruction) = self.system_call_instruction(pid, space) else { return };
-        let areas = self.spaces.get_mut(&space).map(|s| std::mem::take(&mut s.areas)).unwrap_or_default();
-        for area in areas {
-            let (start, len) = (area.range.start, area.range.end - area.range.start);
-            // A failure leaves unused memory behind, which hurts nobody.
-            let _ = remote::system_call(
-                tid,
-                instruction,
-                self.options(),
-                libc::SYS_munmap,
-                [start, len, 0, 0, 0, 0],
-            );
+        // Not to the instruction itself before the SIGTRAP is out of the way, and not out of the way before that is
+        // done: see `rescue` and [`Tracer::take`].
+        let _ = sys::set_instruction_pointer(tid, retired.slot.unwrap_or(address));
+        let _ = sys::wait(tid, false);
+        let again = sys::interrupt(tid).and_then(|()| sys::resume(tid, Resume::Run, 0));
+        while again.is_ok() {
+            match sys::wait(tid, true) {
+                Ok(Some((_, Status::Stopped(_, libc::PTRACE_EVENT_STOP)))) => break,
+                Err(Errno::EINTR) | Ok(None) => {}
+                Ok(Some((_, status))) => return self.postpone(tid, status),
+                Err(_) => return,
+            }
         }
     }
 }

@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, HashSet};
 use rstap_program::{CodeKind, ProbeId};
 
 use super::loader;
-use super::remote::{self, RemoteError};
+use super::remote::RemoteError;
 use super::space::{Passage, Planted, Region, Space, SpaceId};
 use super::sys::{self, Tid};
-use super::tracer::Tracer;
+use super::tracer::{Tracer, Ways};
 use crate::backend::Handlers;
-use crate::breakpoint::{Emulation, Immovable, MAX_INSTRUCTION, Plan, SLOT_SIZE, Slot};
+use crate::breakpoint::{Emulation, Immovable, MAX_INSTRUCTION, Plan, Refusal, SLOT_SIZE, Slot};
 use crate::process::maps::{self, Mapping};
 
 /// Slot memory is mapped in pieces of at least this.
@@ -32,10 +32,17 @@ impl<H: Handlers> Tracer<H> {
         let Some(process) = self.processes.get(&pid) else { return };
         let space = process.space;
         let Ok(mappings) = maps::read(pid) else { return };
+        self.clear_leftovers(tid, pid, space, &mappings);
         self.handlers.mapped(pid as u32, &mappings);
         let mut wanted = self.wanted(pid, &mappings);
         self.forget_unmapped(pid, space, &mappings);
-        self.inject(tid, pid, space, &mappings, &mut wanted);
+        if self.injector.is_some() && self.spaces.get(&space).is_some_and(|s| s.rescue.is_none()) {
+            self.open_cave(pid, space);
+            self.inject(tid, pid, space, &mappings, &mut wanted);
+            self.close_cave(space);
+        } else {
+            self.inject(tid, pid, space, &mappings, &mut wanted);
+        }
         let loader = if self.needs_loader(pid, space) {
             self.spaces.get(&space).and_then(|s| loader::debug_state(pid, s))
         } else {
@@ -52,7 +59,7 @@ impl<H: Handlers> Tracer<H> {
         if let Some(site) = loader.and_then(|address| s.sites.get_mut(&address)) {
             site.is_loader = true;
         }
-        self.insert(pid, space, &new);
+        self.insert(pid, space, &new, &mappings);
         self.raise_semaphores(pid, &mappings);
     }
 
@@ -114,14 +121,19 @@ impl<H: Handlers> Tracer<H> {
         let now: Vec<Region> = mappings.iter().filter(|m| m.executable).filter_map(region).collect();
         let Some(s) = self.spaces.get_mut(&space) else { return };
         let gone: Vec<Region> = s.regions.iter().filter(|old| !now.contains(old)).cloned().collect();
-        for old in gone {
-            s.sites.retain(|address, _| !old.range.contains(address));
-            if let Some(home) = &mut s.home {
-                home.jumps.retain(|address, _| !old.range.contains(address));
-            }
+        if let Some(home) = &mut s.home {
+            home.jumps.retain(|address, _| !gone.iter().any(|old| old.range.contains(address)));
         }
         // A return address may lie in any mapping.
-        s.sites.retain(|at, _| mappings.iter().any(|m| m.executable && (m.start..m.end).contains(at)));
+        let stands = |at: &u64| {
+            mappings.iter().any(|m| m.executable && (m.start..m.end).contains(at))
+                && !gone.iter().any(|old| old.range.contains(at))
+        };
+        let lost: Vec<u64> = s.sites.keys().filter(|at| !stands(at)).copied().collect();
+        for address in lost {
+            s.sites.remove(&address);
+            s.note_lost(address);
+        }
         s.regions = now;
     }
 
@@ -157,7 +169,7 @@ impl<H: Handlers> Tracer<H> {
         if let Some(site) = self.spaces.get_mut(&space).and_then(|s| s.sites.get_mut(&address)) {
             site.is_return = true;
         }
-        self.insert(pid, space, &new);
+        self.insert(pid, space, &new, &mappings);
         !new.is_empty()
     }
 
@@ -176,7 +188,7 @@ impl<H: Handlers> Tracer<H> {
         new.sort_unstable();
         let plans: Vec<(u64, u8, Plan)> = new
             .iter()
-            .filter_map(|&address| match plan(s, address) {
+            .filter_map(|&address| match plan(s, address, mappings) {
                 Ok((first, plan)) => Some((address, first, plan)),
                 Err(refusal) => {
                     self.report.warn(format_args!("not probed in process {pid}: {refusal}"));
@@ -184,25 +196,34 @@ impl<H: Handlers> Tracer<H> {
                 }
             })
             .collect();
-        let slots = plans.iter().filter(|(_, _, plan)| matches!(plan, Plan::Slot(_))).count();
+        if plans.is_empty() {
+            return Vec::new();
+        }
+        self.protect(tid, pid, space, plans.len());
+        let mut counts = [0_usize; 4];
         for (index, (address, original, plan)) in plans.iter().enumerate() {
+            let rest = (plans.len() - index) as u64;
             let (len, passage) = match plan {
-                _ if self.always_step && *plan != Plan::Emulate(Emulation::OwnTrap) => {
-                    (self.instruction_len(space, *address), Passage::Step)
+                Plan::OwnTrap(site) => (site.len(), Passage::OwnTrap),
+                Plan::Slot(site) | Plan::Step(site, _) if self.ways == Ways::StepOnly => {
+                    (site.len(), Passage::Step)
                 }
-                Plan::Emulate(emulation) => {
-                    (self.instruction_len(space, *address), Passage::Emulate(*emulation))
-                }
-                Plan::Step(site, why) => (site.len(), self.must_step(*address, *why)),
                 Plan::Slot(site) => {
-                    let rest = slots.min(plans.len() - index) as u64;
                     let passage = match self.slot_for(tid, pid, space, mappings, site, rest) {
                         Ok(slot) => Passage::Slot(slot),
-                        Err(why) => self.must_step(*address, why),
+                        Err(why) => Emulation::of(site)
+                            .map_or_else(|| self.must_step(*address, why), Passage::Emulate),
                     };
                     (site.len(), passage)
                 }
+                Plan::Step(site, why) => (site.len(), self.must_step(*address, *why)),
             };
+            counts[match passage {
+                Passage::Slot(_) => 0,
+                Passage::Emulate(_) => 1,
+                Passage::Step => 2,
+                Passage::OwnTrap => 3,
+            }] += 1;
             let planted = Planted {
                 original: *original,
                 len: len as u8,
@@ -219,15 +240,16 @@ impl<H: Handlers> Tracer<H> {
                 s.retired.remove(address);
             }
         }
+        let [slots, emulated, stepped, own] = counts;
+        self.report.say(
+            if plans.len() > 1 { 1 } else { 2 },
+            format_args!(
+                "process {pid}: {} breakpoints: {slots} passed in slots, {emulated} emulated, {stepped} stepped, {own} \
+                 the program's own",
+                plans.len()
+            ),
+        );
         plans.iter().map(|(address, ..)| *address).collect()
-    }
-
-    fn instruction_len(&self, space: SpaceId, address: u64) -> usize {
-        let mut bytes = [0; MAX_INSTRUCTION];
-        let Some(count) = self.spaces.get(&space).map(|s| s.read_clean(address, &mut bytes)) else {
-            return 0;
-        };
-        crate::breakpoint::Site::new(address, &bytes[..count]).map_or(0, |site| site.len())
     }
 
     fn must_step(&self, address: u64, why: Immovable) -> Passage {
@@ -246,6 +268,9 @@ impl<H: Handlers> Tracer<H> {
         site: &crate::breakpoint::Site,
         rest: u64,
     ) -> Result<u64, Immovable> {
+        if self.ways != Ways::All {
+            return Err(Immovable::TooFar);
+        }
         let s = self.spaces.get(&space).ok_or(Immovable::TooFar)?;
         if let Some(slot) = s.known_slot(site) {
             return Ok(slot);
@@ -275,22 +300,18 @@ impl<H: Handlers> Tracer<H> {
             .iter()
             .find(|m| (m.start..m.end).contains(&address))
             .map_or(address..address + 1, |m| m.start..m.end);
-        let Some(instruction) = self.system_call_instruction(pid, space) else { return };
         // What was mapped here before is not in `mappings`.
         let Ok(now) = maps::read(pid) else { return };
         let Some(place) = maps::find_gap(&now, near, size) else { return };
-        let protection = (libc::PROT_READ | libc::PROT_EXEC) as u64;
-        let flags = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE) as u64;
-        let arguments = [place, size, protection, flags, u64::MAX, 0];
-        match remote::system_call(tid, instruction, self.options(), libc::SYS_mmap, arguments) {
-            Ok(done) if done.value == place => {
+        let pieces = [(size, libc::PROT_READ | libc::PROT_EXEC)];
+        match self.map_pieces(tid, pid, space, place, &pieces, &[]) {
+            Ok(()) if self.list_area(space, &(place..place + size)) => {
                 if let Some(s) = self.spaces.get_mut(&space) {
                     s.add_area(place..place + size);
                 }
                 self.report.say(2, format_args!("process {pid}: {size} bytes for slots at {place:#x}"));
             }
-            Ok(_) => {}
-            Err(RemoteError::Gone(status)) => self.postpone(tid, status),
+            Ok(()) | Err(RemoteError::Gone(_)) => {}
             Err(error) => {
                 self.report.say(1, format_args!("process {pid} gets no memory for slots: {error}"));
             }
@@ -308,7 +329,8 @@ impl<H: Handlers> Tracer<H> {
         s.system_call
     }
 
-    fn insert(&mut self, pid: i32, space: SpaceId, addresses: &[u64]) {
+    fn insert(&mut self, pid: i32, space: SpaceId, addresses: &[u64], mappings: &[Mapping]) {
+        self.note_sites(space, addresses, mappings);
         let Some(s) = self.spaces.get_mut(&space) else { return };
         let mut failed = 0;
         for address in addresses {
@@ -323,7 +345,10 @@ impl<H: Handlers> Tracer<H> {
     }
 }
 
-fn plan(space: &Space, address: u64) -> Result<(u8, Plan), crate::breakpoint::Refusal> {
+fn plan(space: &Space, address: u64, mappings: &[Mapping]) -> Result<(u8, Plan), Refusal> {
+    if mappings.iter().any(|m| m.shared && (m.start..m.end).contains(&address)) {
+        return Err(Refusal::SharedText { address });
+    }
     let mut bytes = [0; MAX_INSTRUCTION];
     let count = space.read_clean(address, &mut bytes);
     Ok((bytes[0], Plan::new(address, &bytes[..count])?))

@@ -1,12 +1,17 @@
-//! System calls made by a stopped thread of the target, without writing any code: it is pointed at a `syscall`
-//! instruction that is there anyway, run from its entry to its exit, and put back. Never single-stepped: a tracer that
-//! died would leave the trap flag set.
+//! System calls made by a stopped thread of the target: it is pointed at a `syscall` instruction, run from its entry to
+//! its exit, and put back. Never single-stepped: a tracer that died would leave the trap flag set.
 //!
-//! The thread must be in `PTRACE_EVENT_STOP` or stopped by a SIGTRAP that nobody wants; afterwards it is in
+//! A tracer that dies in between does no harm either: the instruction is the first of a stub (`rescue/code.rs`) which
+//! goes on by restoring the signal mask and all registers and jumping back, from values that stand behind it. So the
+//! order is: values, registers, mask; and on the way back: mask, registers. Whatever step is the last one, the thread
+//! comes home.
+//!
+//! The thread must be in `PTRACE_EVENT_STOP`, or stopped by a breakpoint's SIGTRAP and past it already; afterwards it is in
 //! `PTRACE_EVENT_STOP`, where the kernel restarts system calls as usual when it goes on.
 
 use nix::errno::Errno;
 
+use super::rescue::code;
 use super::sys::{self, Resume, Status, Tid, UserRegisters};
 
 /// Why a remote system call was not made, or failed.
@@ -21,6 +26,9 @@ pub enum RemoteError {
     /// The system call failed.
     #[error("{0}")]
     Failed(Errno),
+    /// No thread of the target can make one now, or there is no `syscall` instruction.
+    #[error("no thread can make a system call")]
+    Nowhere,
 }
 
 /// The outcome: the result, and the signal of a group stop the thread is in, 0 for none.
@@ -32,22 +40,45 @@ pub struct Done {
     pub group_stop: i32,
 }
 
-/// Has a thread make a system call. `instruction` is the address of a `syscall` instruction, `options` what is set
-/// on the thread.
+/// The instruction to use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instruction {
+    /// That of a stub at this address.
+    Stub(u64),
+    /// One of the program's own. If the tracer dies, the thread goes on behind it, with the wrong registers.
+    Bare(u64),
+}
+
+/// Has a thread make a system call; `options` are set on it.
 pub fn system_call(
     tid: Tid,
-    instruction: u64,
+    instruction: Instruction,
     options: i32,
     number: i64,
     arguments: [u64; 6],
 ) -> Result<Done, RemoteError> {
     let saved = sys::registers(tid)?;
     let mask = sys::signal_mask(tid)?;
+    let address = match instruction {
+        Instruction::Bare(address) => address,
+        Instruction::Stub(address) => {
+            let to = (address + code::stub_data()..).step_by(8);
+            for (to, value) in to.zip(code::stub_values(mask, &restarted(saved))) {
+                sys::poke(tid, to, value)?;
+            }
+            address
+        }
+    };
+    let [rdi, rsi, rdx, r10, r8, r9] = arguments;
+    // Not in a system call: none is to be restarted.
+    let (rax, orig_rax) = (number as u64, u64::MAX);
+    let call = UserRegisters { rip: address, rax, orig_rax, rdi, rsi, rdx, r10, r8, r9, ..saved };
+    sys::set_registers(tid, &call)?;
     // With signals blocked nothing but SIGKILL and SIGSTOP comes between.
     sys::set_signal_mask(tid, u64::MAX)?;
     // Needs CAP_SYS_ADMIN; without it a seccomp filter may refuse the call.
     let _ = sys::set_options(tid, options | sys::OPTION_SUSPEND_SECCOMP);
-    let outcome = enter_and_leave(tid, &saved, instruction, number, arguments);
+    let outcome = enter_and_leave(tid);
     if !matches!(outcome, Err(RemoteError::Gone(_))) {
         let _ = sys::set_options(tid, options);
         sys::set_signal_mask(tid, mask)?;
@@ -60,27 +91,19 @@ pub fn system_call(
     }
 }
 
-fn enter_and_leave(
-    tid: Tid,
-    saved: &UserRegisters,
-    instruction: u64,
-    number: i64,
-    [rdi, rsi, rdx, r10, r8, r9]: [u64; 6],
-) -> Result<(u64, i32), RemoteError> {
-    let call = UserRegisters {
-        rip: instruction,
-        rax: number as u64,
-        // Not in a system call: none is to be restarted.
-        orig_rax: u64::MAX,
-        rdi,
-        rsi,
-        rdx,
-        r10,
-        r8,
-        r9,
-        ..*saved
-    };
-    sys::set_registers(tid, &call)?;
+/// The registers of a thread that was interrupted in a system call, made to begin that call anew. The kernel does so
+/// for a thread that goes on from its stop, but cannot for one that has made another call since. A wait that the
+/// kernel would go on with (`ERESTART_RESTARTBLOCK`) begins anew as well.
+fn restarted(mut registers: UserRegisters) -> UserRegisters {
+    const RESTART: [i64; 4] = [-512, -513, -514, -516];
+    if registers.orig_rax as i64 >= 0 && RESTART.contains(&(registers.rax as i64)) {
+        registers.rax = registers.orig_rax;
+        registers.rip = registers.rip.wrapping_sub(2);
+    }
+    registers
+}
+
+fn enter_and_leave(tid: Tid) -> Result<(u64, i32), RemoteError> {
     let mut stopped_by_user = false;
     for _ in ["entry", "exit"] {
         sys::resume(tid, Resume::ToSystemCall, 0)?;
@@ -121,5 +144,25 @@ fn wait_until(
             Err(Errno::EINTR) => {}
             Err(errno) => return Err(errno.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interrupted_call_begins_anew_and_one_that_is_over_does_not() {
+        // SAFETY: integers only.
+        let blank: UserRegisters = unsafe { std::mem::zeroed() };
+        let at = |orig_rax: i64, rax: i64| {
+            let r =
+                restarted(UserRegisters { rip: 100, orig_rax: orig_rax as u64, rax: rax as u64, ..blank });
+            (r.rip, r.rax as i64)
+        };
+        assert_eq!(at(35, -516), (98, 35));
+        assert_eq!(at(0, -512), (98, 0));
+        assert_eq!(at(0, -4), (100, -4));
+        assert_eq!(at(-1, -512), (100, -512));
     }
 }

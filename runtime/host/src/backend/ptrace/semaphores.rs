@@ -3,6 +3,7 @@
 
 use rstap_program::ProbeId;
 
+use super::rescue::area::{Entry, KIND_SEMAPHORE};
 use super::space::Space;
 use super::tracer::Tracer;
 use crate::backend::Handlers;
@@ -30,6 +31,10 @@ impl<H: Handlers> Tracer<H> {
             if space.semaphores.contains(&(address, probe)) {
                 continue;
             }
+            // What is to be undone is noted first: a tracer that dies in between would else leave the program with a
+            // counter that nobody lowers.
+            let raised = space.semaphores.iter().filter(|(at, _)| *at == address).count() as u32 + 1;
+            space.note(Entry { key: address, kind: KIND_SEMAPHORE, count: raised, ..Entry::default() });
             match change(space, address, 1) {
                 Some(()) => space.semaphores.push((address, probe)),
                 None => self.report.warn(format_args!(
@@ -42,14 +47,24 @@ impl<H: Handlers> Tracer<H> {
 
 /// Lowers those counters again that belong to these probes.
 pub(super) fn lower_semaphores(space: &mut Space, of: impl Fn(ProbeId) -> bool) {
-    for (address, probe) in std::mem::take(&mut space.semaphores) {
-        if of(probe) {
-            // Failing means that the mapping is gone, and the counter with it.
-            let _ = change(space, address, -1);
-        } else {
-            space.semaphores.push((address, probe));
-        }
+    let (gone, left): (Vec<_>, Vec<_>) =
+        std::mem::take(&mut space.semaphores).into_iter().partition(|(_, probe)| of(*probe));
+    for &(address, _) in &gone {
+        // Failing means that the mapping is gone, and the counter with it.
+        let _ = change(space, address, -1);
+        let count = left.iter().filter(|(at, _)| *at == address).count() as u32;
+        space.note(Entry { key: address, kind: KIND_SEMAPHORE, count, ..Entry::default() });
     }
+    space.semaphores = left;
+}
+
+/// Lowers a counter that was raised this often, as far as it goes; whether it did.
+pub(super) fn lower(space: &Space, address: u64, count: u32) -> bool {
+    let mut bytes = [0; 2];
+    let read = space.memory.read_raw(address, &mut bytes);
+    let value = u16::from_le_bytes(bytes);
+    let lowered = value.saturating_sub(u16::try_from(count).unwrap_or(u16::MAX));
+    read == 2 && lowered < value && space.memory.write_raw(address, &lowered.to_le_bytes()).is_ok()
 }
 
 fn change(space: &Space, address: u64, by: i16) -> Option<()> {

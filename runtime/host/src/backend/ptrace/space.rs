@@ -10,6 +10,7 @@ use rstap_program::{CodeKind, ProbeId};
 
 use super::injecting::remove_jumps;
 use super::memory::{Memory, hide_breakpoints};
+use super::rescue::{Cave, Cleaned, Rescue};
 use super::semaphores::lower_semaphores;
 use crate::backend::TargetMemory;
 use crate::backend::inject::home::Home;
@@ -23,10 +24,12 @@ pub struct SpaceId(pub u32);
 /// How threads pass a breakpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Passage {
-    /// In the tracer.
-    Emulate(Emulation),
     /// In the slot at this address.
     Slot(u64),
+    /// In the tracer.
+    Emulate(Emulation),
+    /// The program's own `int3`: it gets its SIGTRAP.
+    OwnTrap,
     /// All threads stopped, restored, stepped.
     Step,
 }
@@ -50,6 +53,15 @@ pub struct Planted {
     pub hits_in_vain: u32,
     /// Taken out until a probe is enabled.
     pub is_resting: bool,
+}
+
+/// A breakpoint that was taken out.
+#[derive(Clone, Copy, Debug)]
+pub struct Retired {
+    /// The byte that it replaced.
+    pub original: u8,
+    /// The slot by which threads passed it.
+    pub slot: Option<u64>,
 }
 
 /// An executable mapping of a file that has probes.
@@ -96,8 +108,8 @@ pub struct Space {
     pub memory: Memory,
     /// Breakpoints.
     pub sites: HashMap<u64, Planted>,
-    /// Breakpoints that were here, with the original byte: a thread may just have met one.
-    pub retired: HashMap<u64, u8>,
+    /// Breakpoints that were here: a thread may just have met one.
+    pub retired: HashMap<u64, Retired>,
     /// What has been looked at.
     pub regions: Vec<Region>,
     /// Slot memory.
@@ -110,6 +122,16 @@ pub struct Space {
     pub uninjectable: bool,
     /// A `syscall` instruction.
     pub system_call: Option<u64>,
+    /// What keeps it alive without a tracer.
+    pub rescue: Option<Box<Rescue>>,
+    /// Where the stub is for the moment.
+    pub cave: Option<Cave>,
+    /// It cannot be protected.
+    pub unprotected: bool,
+    /// Leftovers of dead sessions were looked for.
+    pub searched: bool,
+    /// And these were found.
+    pub cleaned: Cleaned,
     slot_of: HashMap<u64, (u64, [u8; MAX_INSTRUCTION])>,
     /// By the stack pointer at entry. No two threads use the same stack at once, so this needs no thread, and a
     /// coroutine may return on another thread than it was called on.
@@ -130,6 +152,11 @@ impl Space {
             home: None,
             uninjectable: false,
             system_call: None,
+            rescue: None,
+            cave: None,
+            unprotected: false,
+            searched: false,
+            cleaned: Cleaned::default(),
             slot_of: HashMap::new(),
             frames: HashMap::new(),
             frame_count: 0,
@@ -148,6 +175,11 @@ impl Space {
             home: self.home.clone(),
             uninjectable: self.uninjectable,
             system_call: self.system_call,
+            rescue: self.rescue.clone(),
+            cave: None,
+            unprotected: self.unprotected,
+            searched: self.searched,
+            cleaned: Cleaned::default(),
             slot_of: self.slot_of.clone(),
             frames: self.frames.clone(),
             frame_count: self.frame_count,
@@ -180,7 +212,7 @@ impl Space {
         if let Some(site) = self.sites.remove(&address) {
             // Failing means that the mapping is gone, and the breakpoint with it.
             let _ = self.restore(address, site.original);
-            self.retired.insert(address, site.original);
+            self.retired.insert(address, Retired { original: site.original, slot: site.slot() });
         }
     }
 

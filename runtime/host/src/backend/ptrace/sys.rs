@@ -76,6 +76,11 @@ pub fn listen(tid: Tid) -> Result<()> {
     request(libc::PTRACE_LISTEN, tid, 0, 0).map(drop)
 }
 
+/// Writes a word of a stopped tracee's memory, also to text.
+pub fn poke(tid: Tid, address: u64, value: u64) -> Result<()> {
+    request(libc::PTRACE_POKEDATA, tid, address as usize, value as usize).map(drop)
+}
+
 /// Gives a stopped tracee up, with this signal delivered (0 for none).
 pub fn detach(tid: Tid, signal: c_int) -> Result<()> {
     request(libc::PTRACE_DETACH, tid, 0, signal as usize).map(drop)
@@ -172,6 +177,17 @@ pub fn set_signal_info(tid: Tid, info: &SignalInfo) -> Result<()> {
 
 /// Whether an `int3`'s SIGTRAP waits in a stopped tracee's own queue, not yet delivered.
 pub fn has_pending_breakpoint_trap(tid: Tid) -> Result<bool> {
+    is_queued(tid, 0, |info| info.si_signo == libc::SIGTRAP && info.si_code == SI_KERNEL)
+}
+
+/// Whether a signal waits to be delivered to a stopped tracee or its process.
+pub fn has_pending(tid: Tid, signal: c_int) -> Result<bool> {
+    const PTRACE_PEEKSIGINFO_SHARED: u32 = 1;
+    let wanted = |info: &libc::siginfo_t| info.si_signo == signal;
+    Ok(is_queued(tid, 0, wanted)? || is_queued(tid, PTRACE_PEEKSIGINFO_SHARED, wanted)?)
+}
+
+fn is_queued(tid: Tid, flags: u32, wanted: impl Fn(&libc::siginfo_t) -> bool) -> Result<bool> {
     /// `struct __ptrace_peeksiginfo_args`
     #[repr(C)]
     struct Arguments {
@@ -182,7 +198,7 @@ pub fn has_pending_breakpoint_trap(tid: Tid) -> Result<bool> {
     const BATCH: usize = 16;
     let mut offset = 0;
     loop {
-        let arguments = Arguments { offset, flags: 0, count: BATCH as i32 };
+        let arguments = Arguments { offset, flags, count: BATCH as i32 };
         let mut infos = [MaybeUninit::<libc::siginfo_t>::zeroed(); BATCH];
         // SAFETY: PTRACE_PEEKSIGINFO reads `arguments` and writes at most `count` siginfo_t to `infos`.
         let count = Errno::result(unsafe {
@@ -190,8 +206,7 @@ pub fn has_pending_breakpoint_trap(tid: Tid) -> Result<bool> {
         })? as usize;
         let found = infos.iter().take(count).any(|info| {
             // SAFETY: zeroed above, so initialised whether or not the kernel wrote it.
-            let info = unsafe { info.assume_init_ref() };
-            info.si_signo == libc::SIGTRAP && info.si_code == SI_KERNEL
+            wanted(unsafe { info.assume_init_ref() })
         });
         if found || count < BATCH {
             return Ok(found);
@@ -263,6 +278,30 @@ pub fn wait(tid: Tid, block: bool) -> Result<Option<(Tid, Status)>> {
         0 => Ok(None),
         tid => Ok(Some((tid, decode(status)))),
     }
+}
+
+/// Looks for what [`wait`] would tell without taking it. A signal that was taken is not delivered any more if the
+/// tracer dies; one that was only looked at is.
+pub fn peek(tid: Tid, block: bool) -> Result<Option<(Tid, Status)>> {
+    let (kind, id) = if tid < 0 { (libc::P_ALL, 0) } else { (libc::P_PID, tid as libc::id_t) };
+    let kinds = libc::WEXITED | libc::WSTOPPED | libc::WNOWAIT;
+    let flags = kinds | libc::__WALL | libc::__WNOTHREAD | if block { 0 } else { libc::WNOHANG };
+    // SAFETY: an all-zero siginfo_t is a valid one; waitid writes one to the address, or leaves it.
+    let (info, news) = unsafe {
+        let mut info: libc::siginfo_t = std::mem::zeroed();
+        Errno::result(libc::waitid(kind, id, &mut info, flags))?;
+        (info.si_code, (info.si_pid(), info.si_status()))
+    };
+    let (tid, status) = news;
+    Ok((tid != 0).then(|| {
+        let status = match info {
+            libc::CLD_EXITED => Status::Exited(status),
+            libc::CLD_KILLED | libc::CLD_DUMPED => Status::Killed(status),
+            // The signal is in the lowest eight bits, an event in those above.
+            _ => Status::Stopped(status & 0xff, status >> 8),
+        };
+        (tid, status)
+    }))
 }
 
 /// Registers in the context's order. `rip` is given apart: after a breakpoint it is one too far.

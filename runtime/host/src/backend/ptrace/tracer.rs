@@ -53,6 +53,19 @@ pub struct Thread {
     pub system_call: Option<u64>,
     /// Profile probes that wait for its next stop.
     pub samples: Vec<ProbeId>,
+    /// It has met a breakpoint, and is not served yet.
+    pub met: Option<Met>,
+    /// The signals it blocked when we unblocked SIGTRAP for it; 0 if we did not.
+    pub blocked: u64,
+}
+
+/// A breakpoint that a thread has met.
+#[derive(Clone, Copy, Debug)]
+pub struct Met {
+    /// Where.
+    pub address: u64,
+    /// The thread's registers there. Its instruction pointer is elsewhere by now: see [`Tracer::take`].
+    pub registers: UserRegisters,
 }
 
 /// A traced process.
@@ -82,6 +95,17 @@ pub enum End {
     Exited(i32),
     /// By this signal.
     Killed(i32),
+}
+
+/// How breakpoints may be passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ways {
+    /// As is best.
+    All,
+    /// As if there were no memory for slots: emulated or stepped.
+    NoSlots,
+    /// By stopping all threads, restoring and stepping, as if no instruction could run elsewhere.
+    StepOnly,
 }
 
 /// What the tracer tells about its work.
@@ -121,12 +145,14 @@ pub struct Tracer<H> {
     pub(super) holding: bool,
     /// No more handlers run; hits are undone.
     pub(super) quiet: bool,
-    /// Every instruction is passed by the last resort.
-    pub(super) always_step: bool,
     /// Some breakpoint is taken out until a probe there is enabled.
     pub(super) has_resting: bool,
     /// What `Handlers::enablings` was when resting breakpoints were last looked at.
     pub(super) enablings: u64,
+    /// How breakpoints may be passed.
+    pub(super) ways: Ways,
+    /// Processes are searched for leftovers that only an explicit request is worth.
+    pub(super) thorough: bool,
 }
 
 impl<H: Handlers> Tracer<H> {
@@ -160,16 +186,17 @@ impl<H: Handlers> Tracer<H> {
             end_wanted: false,
             holding: true,
             quiet: false,
-            always_step: false,
             has_resting: false,
             enablings: 0,
+            ways: Ways::All,
+            thorough: false,
         }
     }
 
-    /// Passes each breakpoint by stopping all threads, restoring and stepping, as if no instruction could run
-    /// elsewhere. For tests of that way, and for targets that must not get memory for slots.
-    pub fn always_step(&mut self) {
-        self.always_step = true;
+    /// Restricts how breakpoints are passed. For tests of the lesser ways, and for targets that must not get memory
+    /// for slots.
+    pub fn restrict(&mut self, ways: Ways) {
+        self.ways = ways;
     }
 
     /// Runs handlers inside targets where that is sound.
@@ -223,18 +250,42 @@ impl<H: Handlers> Tracer<H> {
         if let Some(event) = self.queue.pop_front() {
             return Ok(Some(event));
         }
-        let early = if block { self.patience.look(|| sys::wait(-1, false).transpose()) } else { None };
-        let first = match early {
+        let early = if block { self.patience.look(|| sys::peek(-1, false).transpose()) } else { None };
+        let mut news = match early {
             Some(event) => Some(event?),
-            None => sys::wait(-1, block)?,
+            None => sys::peek(-1, block)?,
         };
-        if first.is_some() && self.threads.len() > 1 {
-            for _ in 0..self.threads.len() {
-                let Ok(Some((tid, status))) = sys::wait(-1, false) else { break };
+        let first = loop {
+            let Some((tid, status)) = news else { return Ok(None) };
+            if let Some(first) = self.take(tid, status)? {
+                break Some(first);
+            }
+            news = sys::peek(-1, false)?;
+        };
+        for _ in 1..self.threads.len() {
+            let Ok(Some((tid, status))) = sys::peek(-1, false) else { break };
+            if self.take(tid, status)?.is_some() {
                 self.postpone(tid, status);
             }
         }
         Ok(first)
+    }
+
+    /// Takes in news that was looked at. A signal that is taken is not delivered if we die before we have decided
+    /// about it. So a thread that has met a breakpoint is sent past it first, and a signal of the program's own is
+    /// not taken at all, but handled here and now: `None`.
+    pub(super) fn take(&mut self, tid: Tid, status: Status) -> Result<Option<(Tid, Status)>, Errno> {
+        let is_signal = matches!(status, Status::Stopped(signal, 0) if signal != libc::SIGTRAP | 0x80);
+        if is_signal && self.threads.contains_key(&tid) {
+            if status == Status::Stopped(libc::SIGTRAP, 0) {
+                self.meet(tid);
+            }
+            if self.threads.get(&tid).is_none_or(|thread| thread.met.is_none()) {
+                self.handle(tid, status);
+                return Ok(None);
+            }
+        }
+        sys::wait(tid, false)
     }
 
     /// Keeps a thread's news for later. Until then it counts as stopped.

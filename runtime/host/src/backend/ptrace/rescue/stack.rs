@@ -1,0 +1,79 @@
+//! What can be told from a stopped thread's stack, word by word, without knowing its frames.
+
+use super::area::{Action, PAGE, Piece};
+use super::code;
+use crate::backend::ptrace::memory::Memory;
+use crate::backend::ptrace::sys::{self, Tid};
+use crate::process::maps::{self, Mapping};
+
+/// The deepest stack that is searched.
+const DEEPEST: u64 = 64 << 20;
+
+/// Whether a thread is in this memory, or may return to it: an address of it is in its instruction pointer, or anywhere
+/// on its stack, such as in the frame of a signal that came while it was in a slot.
+pub fn leads_into(tid: Tid, pid: i32, memory: &Memory, pieces: &[Piece]) -> bool {
+    let within = |address: &u64| pieces.iter().any(|piece| (piece.start..piece.end).contains(address));
+    let Ok(registers) = sys::registers(tid) else { return true };
+    let Ok(mappings) = maps::read(pid) else { return true };
+    within(&registers.rip)
+        || words(registers.rsp, memory, &mappings).is_none_or(|words| words.iter().any(within))
+}
+
+/// Makes a thread that is in a signal handler of the program's own by way of ours independent of it: ours is left where
+/// it has only begun, and the program's returns by its own restorer, which does the same. `old` is the program's action,
+/// `base` where our memory is; `is_ours`: whether a breakpoint was at an address.
+pub fn detour(tid: Tid, pid: i32, memory: &Memory, base: u64, old: &Action, is_ours: impl Fn(u64) -> bool) {
+    let Ok(mut registers) = sys::registers(tid) else { return };
+    if !old.is_function() || old.restorer == 0 {
+        return;
+    }
+    if registers.rip == base + code::handler() {
+        let rip = memory.word(registers.rdx.wrapping_add(code::UC_RIP as u64)).unwrap_or(0);
+        if is_ours(rip.wrapping_sub(1)) {
+            return;
+        }
+        registers.rip = old.handler;
+        let _ = sys::set_registers(tid, &registers);
+    }
+    if (base..base + PAGE as u64).contains(&registers.rip) {
+        return;
+    }
+    let Ok(mappings) = maps::read(pid) else { return };
+    let from = registers.rsp & !7;
+    for (index, word) in words(registers.rsp, memory, &mappings).unwrap_or_default().iter().enumerate() {
+        if *word == base {
+            // Failing means that the process is gone.
+            let _ = memory.write_raw(from + index as u64 * 8, &old.restorer.to_le_bytes());
+        }
+    }
+}
+
+/// Whether a thread is in a signal handler: on its stack is the address of code that ends one, as C libraries and Go
+/// have it (`mov 15` to `rax` or `eax`, `syscall`).
+pub fn is_in_handler(tid: Tid, pid: i32, memory: &Memory) -> bool {
+    const LONG: &[u8] = b"\x48\xc7\xc0\x0f\0\0\0\x0f\x05";
+    const SHORT: &[u8] = b"\xb8\x0f\0\0\0\x0f\x05";
+    let Ok(registers) = sys::registers(tid) else { return false };
+    let Ok(mappings) = maps::read(pid) else { return false };
+    let ends_handler = |address: u64| {
+        let mut bytes = [0; LONG.len()];
+        mappings.iter().any(|m| m.executable && (m.start..m.end).contains(&address))
+            && memory.read_raw(address, &mut bytes) == bytes.len()
+            && (bytes.starts_with(LONG) || bytes.starts_with(SHORT))
+    };
+    words(registers.rsp, memory, &mappings)
+        .is_some_and(|words| words.iter().any(|address| ends_handler(*address)))
+}
+
+/// The words from the stack pointer to the end of the stack.
+fn words(rsp: u64, memory: &Memory, mappings: &[Mapping]) -> Option<Vec<u64>> {
+    let from = rsp & !7;
+    let stack = mappings.iter().find(|m| (m.start..m.end).contains(&from))?;
+    if stack.end - from > DEEPEST {
+        return None;
+    }
+    let mut bytes = vec![0; (stack.end - from) as usize];
+    let read = memory.read_raw(from, &mut bytes);
+    let word = |bytes: &[u8]| bytes.try_into().map(u64::from_le_bytes).unwrap_or(0);
+    (read == bytes.len()).then(|| bytes.chunks_exact(8).map(word).collect())
+}

@@ -1,0 +1,255 @@
+//! A tracer killed at any moment leaves a target that goes on and computes what it should, and the next tracer finds
+//! it as if nothing had been.
+//!
+//! The moments are exact: a process of this very binary traces the target, and is itself traced here and killed at its
+//! n-th system call, for each n in a row (a change to the target is a system call). In the long form
+//! (`RSTAP_KILLS=1000 cargo test -p rstap-host --release --test survive -- --nocapture`) that is each n until there
+//! are no more, again and again; in the short one some of them. Half of the kills come at no particular moment.
+
+mod support;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use rstap_host::backend::Verdict;
+use rstap_host::backend::ptrace::sys::{self, Resume, Status};
+use rstap_host::process::{maps, status};
+use rstap_program::{CodeKind, ProcessFilter};
+use support::{Maker, RAN, Target, build, existing, tracer};
+
+/// The variable that makes this binary a tracer: pid of the target, its path, that of the library.
+const ROLE: &str = "RSTAP_TEST_TRACER";
+
+/// A `survivor` that has started its threads.
+struct Survivor {
+    child: Child,
+    to: ChildStdin,
+    from: BufReader<ChildStdout>,
+}
+
+impl Survivor {
+    fn start(target: &Target, args: &str) -> Survivor {
+        let mut child = Command::new(&target.path)
+            .args(args.split_whitespace())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it runs");
+        let to = child.stdin.take().expect("piped");
+        let from = BufReader::new(child.stdout.take().expect("piped"));
+        let mut survivor = Survivor { child, to, from };
+        assert_eq!(survivor.line(), "ready\n");
+        survivor
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.from.read_line(&mut line).expect("it writes lines");
+        line
+    }
+
+    fn pid(&self) -> i32 {
+        self.child.id() as i32
+    }
+
+    /// Waits until each thread has done something more.
+    fn must_be_alive(&mut self, when: &str) {
+        let asked = self.to.write_all(b"\n");
+        let line = self.line();
+        if asked.is_err() || line != "alive\n" {
+            panic!("{when}: it said {line:?} and ended with {:?}", self.child.wait());
+        }
+    }
+
+    /// All its file-backed text.
+    fn text(&self) -> Vec<(String, Vec<u8>)> {
+        use std::os::unix::fs::FileExt;
+        let memory = std::fs::File::open(format!("/proc/{}/mem", self.pid())).expect("our child");
+        let mappings = maps::read(self.pid()).expect("it lives");
+        // A library that comes and goes is not always there.
+        let text = mappings.iter().filter(|m| m.executable && m.is_file() && !m.path.contains("library-"));
+        text.map(|m| {
+            let mut bytes = vec![0; (m.end - m.start) as usize];
+            memory.read_exact_at(&mut bytes, m.start).expect("text is readable");
+            (m.path.clone(), bytes)
+        })
+        .collect()
+    }
+
+    fn memory_of_ours(&self) -> usize {
+        maps::read(self.pid()).expect("it lives").iter().filter(|m| m.path.contains("rstap")).count()
+    }
+
+    fn finish(self) {
+        let Survivor { mut child, to, mut from } = self;
+        drop(to);
+        let mut rest = String::new();
+        from.read_to_string(&mut rest).expect("it writes");
+        let ended = child.wait().expect("it ends");
+        assert!(ended.success() && rest == "right\n", "{ended:?} {rest}");
+    }
+}
+
+/// A process that attaches to a target, lets it be hit for a while, and detaches.
+struct Tracing {
+    child: Child,
+    gate: ChildStdin,
+}
+
+impl Tracing {
+    fn prepare(survivor: &Survivor, target: &Target, library: &Target) -> Tracing {
+        let role = format!("{} {} {}", survivor.pid(), target.path.display(), library.path.display());
+        let mut child = Command::new(std::env::current_exe().expect("we are a file"))
+            .args(["--exact", "tracer_process", "--nocapture", "--test-threads=1"])
+            .env(ROLE, role)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("we run");
+        let gate = child.stdin.take().expect("piped");
+        // It says so when it waits at its gate.
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        assert!(lines.any(|line| line.expect("text").ends_with("at the gate")));
+        // The rest of what it says is of no interest, but must go somewhere.
+        std::thread::spawn(move || lines.for_each(drop));
+        Tracing { child, gate }
+    }
+
+    /// Kills it at its n-th system call; `false` if it ended before that.
+    fn kill_at(mut self, n: u64) -> bool {
+        let pid = self.child.id() as i32;
+        let mut running = std::collections::HashSet::new();
+        for tid in status::threads(pid) {
+            sys::seize(tid, libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACECLONE).expect("our child");
+            sys::interrupt(tid).expect("it is ours");
+            running.insert(tid);
+        }
+        self.gate.write_all(b"\n").expect("it waits");
+        let mut count = 0;
+        let mut killed = false;
+        while let Ok(Some((tid, status))) = sys::wait(-1, true) {
+            match status {
+                Status::Stopped(signal, event) => {
+                    if event == 0 && signal == libc::SIGTRAP | 0x80 {
+                        count += 1;
+                    }
+                    if count == n && !killed {
+                        sys::kill(pid, libc::SIGKILL);
+                        killed = true;
+                    }
+                    let own = if event == 0 && signal & 0x80 == 0 { signal } else { 0 };
+                    let _ = sys::resume(tid, Resume::ToSystemCall, own);
+                }
+                _ if tid == pid => break,
+                _ => {}
+            }
+        }
+        killed
+    }
+
+    /// Kills it at no particular moment.
+    fn kill_after(mut self, turns: u32) {
+        self.gate.write_all(b"\n").expect("it waits");
+        for _ in 0..turns {
+            std::hint::spin_loop();
+        }
+        self.child.kill().expect("our child");
+        self.child.wait().expect("it ends");
+    }
+}
+
+/// Not a test, but what the processes of this binary do that are to be killed.
+#[test]
+fn tracer_process() {
+    let Ok(role) = std::env::var(ROLE) else { return };
+    let words: Vec<&str> = role.split(' ').collect();
+    let (target, library) = (existing(words[1]), existing(words[2]));
+    println!("at the gate");
+    std::io::stdin().read_line(&mut String::new()).expect("the gate opens");
+    trace(words[0].parse().expect("a pid"), &target, &library);
+}
+
+/// Attaches, is hit some times, detaches.
+fn trace(pid: i32, target: &Target, library: &Target) {
+    let mut maker = Maker::default();
+    for symbol in ["step", "both", "deep"] {
+        maker.code(target, symbol, CodeKind::Hit);
+        maker.code(target, symbol, CodeKind::Return);
+    }
+    let filter = ProcessFilter { executable: Some(maker.module(&target.path)), ..ProcessFilter::default() };
+    maker.code_in(library, "library_call", CodeKind::Hit, filter);
+    let mut left = 300;
+    let (mut tracer, _control) = tracer(&maker.program, |_| {
+        left -= 1;
+        Verdict { end: left <= 0, ..RAN }
+    });
+    tracer.attach(pid, true).expect("it can be attached to");
+    tracer.begin();
+    tracer.run();
+    tracer.detach_all();
+    assert_eq!(tracer.target_end(), None);
+}
+
+fn kills() -> Option<u64> {
+    std::env::var("RSTAP_KILLS").ok()?.parse().ok()
+}
+
+/// Kills tracers of a target again and again; how many.
+fn stress(args: &str, short: u64, stride: u64) {
+    let target = build("survivor.c", &["-rdynamic"]);
+    let library = build("library.c", &["-shared", "-fPIC"]);
+    let library_path: PathBuf = library.path.clone();
+    let args = args.replace("LIBRARY", &library_path.display().to_string());
+    let mut survivor = Survivor::start(&target, &args);
+    let text = survivor.text();
+    let wanted = kills().unwrap_or(short);
+    let stride = if kills().is_some() { 1 } else { stride };
+    let (mut n, mut done) = (1, 0);
+    while done < wanted {
+        let tracing = Tracing::prepare(&survivor, &target, &library);
+        if done % 2 == 0 {
+            if !tracing.kill_at(n) {
+                // That was all of it; once more, at other moments.
+                assert!(n > 100, "{n} system calls are not a session");
+                n = done % 7;
+            }
+            n += stride;
+        } else {
+            tracing.kill_after((done * 2_654_435_761 % 1_000_000) as u32);
+        }
+        done += 1;
+        survivor.must_be_alive(&format!("kill {done}, before system call {n}"));
+    }
+    println!("{args}: {done} kills, the last at system call {n}");
+    // Who comes next finds and removes all of it, but for memory that a thread is in just then.
+    for _ in 0..20 {
+        trace(survivor.pid(), &target, &library);
+        survivor.must_be_alive("after the last");
+        if survivor.memory_of_ours() == 0 {
+            break;
+        }
+    }
+    assert_eq!(survivor.memory_of_ours(), 0);
+    for ((path, was), (_, is)) in text.iter().zip(survivor.text()) {
+        let differs = was.iter().zip(&is).position(|(was, is)| was != is);
+        assert_eq!(differs.map(|at| &is[at..(at + 16).min(is.len())]), None, "{path} {differs:x?}");
+    }
+    survivor.finish();
+}
+
+#[test]
+fn a_computing_thread_survives_every_kill() {
+    stress("1", 12, 97);
+}
+
+#[test]
+fn sixteen_threads_survive_every_kill() {
+    stress("16", 8, 211);
+}
+
+#[test]
+fn children_libraries_and_own_traps_survive_every_kill() {
+    stress("2 fork trap LIBRARY", 16, 149);
+}
