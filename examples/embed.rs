@@ -3,6 +3,9 @@
 //!
 //! `embed PID SCRIPT` counts the lines that the script prints; it ends at the end of its input or of the session.
 
+#[path = "../compiler/driver/debuginfod.rs"]
+#[expect(dead_code, reason = "only the driver says where files are kept")]
+mod debuginfod;
 #[path = "../compiler/driver/disk.rs"]
 mod disk;
 
@@ -95,7 +98,7 @@ fn compile(text: &str, pid: u32) -> Result<Program> {
         target: rstap_sema::points::process::Target::Pid(pid),
         ..analyze::Options::default()
     };
-    let disk = Rc::new(disk::Disk::new(&store));
+    let disk = Rc::new(disk::Disk::new(&store, &[], debuginfod::Client::from_environment()));
     let (script, diagnostics) = analyze(disk, &mut sources, vec![parsed.file], &tapset, &options);
     check(&diagnostics)?;
     Ok(rstap_codegen::compile(&script.context("the script cannot be analyzed")?)?)

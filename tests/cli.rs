@@ -288,7 +288,7 @@ fn kill_at_first_hit(pid: &str) {
     assert_eq!(tracer.first_line(), "hit\n");
     nix::sys::signal::kill(nix::unistd::Pid::from_raw(tracer.pid().cast_signed()), Signal::SIGKILL)
         .expect("rstap lives");
-    assert_eq!(tracer.finish(Duration::from_secs(20)).1, Status::Killed(libc::SIGKILL));
+    assert_eq!(tracer.finish(Duration::from_secs(20)).1, Status::Killed(Signal::SIGKILL as i32));
 }
 
 fn has_memory_of_ours(pid: &str) -> bool {
