@@ -280,8 +280,8 @@ fn busy_target_survives_two_hundred_attachments() {
 
 /// Lets an rstap attach, and kills it as soon as its probe was hit.
 fn kill_at_first_hit(pid: &str) {
-    let script = r#"global n probe process("./server").function("work") { if (!n++) println("hit") }
-        probe process("./server").function("work").return { n++ }"#;
+    let script = r#"global n probe process("./server").function("work") { n++ }
+        probe process("./server").function("work").return { if (n++ < 2) println("hit") }"#;
     let mut command = Command::new(RSTAP);
     command.args(["-e", script, "-x", pid]).current_dir(programs());
     let tracer = Server::start(&mut command).expect("rstap attaches");

@@ -51,6 +51,8 @@ fn check(build: &Build) -> Result<(), String> {
     let dir = scratch().join("matrix").join(build.name());
     let _ = fs::remove_dir_all(&dir);
     fs::create_dir_all(&dir).map_err(|error| format!("{}: {error}", dir.display()))?;
+    // gdb names the program by its real path, whose length moves the stack.
+    let dir = dir.canonicalize().map_err(|error| format!("{}: {error}", dir.display()))?;
     let program = build.make(&dir)?;
     let mut judgement = judge(build, &program, &dir)?;
     judgement.compare_runs(&judge(build, &program, &dir)?);

@@ -20,6 +20,7 @@ fn is_for_the_host(builtin: Builtin) -> bool {
             | Builtin::task_text
             | Builtin::send_signal
             | Builtin::delay_us
+            | Builtin::fp_text
             | Builtin::tz_offset
             | Builtin::tz_name
     )

@@ -277,6 +277,10 @@ pub trait Env {
     /// A text about a thread or process; nothing if it does not exist, or where that cannot be known.
     fn task_text(&self, _task: i64, _which: TaskText, _out: &mut Text<'_>) {}
 
+    /// The shortest decimal number that is nearest to this one (`NaN`, `inf`). The algorithm is large and
+    /// may panic, so the core has none.
+    fn float_text(&self, _value: f64, _out: &mut Text<'_>) {}
+
     /// Sends a signal to the thread at the probe; `false` when that is impossible.
     fn send_signal(&self, _context: &Context, _signal: i64) -> bool {
         false

@@ -45,6 +45,9 @@ impl Env for World {
     fn pause_us(&self, _us: u64) {
         std::thread::yield_now();
     }
+    fn float_text(&self, value: f64, out: &mut crate::text::Text<'_>) {
+        let _ = core::fmt::Write::write_fmt(out, format_args!("{value:?}"));
+    }
     fn time_ns(&self, _clock: Clock) -> i64 {
         0
     }

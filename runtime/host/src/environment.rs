@@ -218,6 +218,11 @@ impl Env for HostEnv<'_, '_> {
         task::text(id, which, out);
     }
 
+    fn float_text(&self, value: f64, out: &mut Text<'_>) {
+        // A text that is full cuts, it does not fail.
+        let _ = std::fmt::Write::write_fmt(out, format_args!("{value:?}"));
+    }
+
     fn send_signal(&self, context: &Context, signal: i64) -> bool {
         let signal = i32::try_from(signal).ok().filter(|signal| *signal > 0);
         let at_a_probe = context.flags & rstap_abi::context::flags::HAS_REGISTERS != 0;

@@ -2,8 +2,6 @@
 
 use rstap_abi::fault::Fault;
 
-use core::fmt::Write;
-
 use crate::call::Call;
 use crate::env::Env;
 use crate::float;
@@ -76,8 +74,7 @@ impl<E: Env> Call<'_, E> {
     }
 
     pub fn fp_text(&mut self, a: i64, out: &mut Text<'_>) {
-        // A text that is full cuts, it does not fail.
-        let _ = write!(out, "{:?}", double(a));
+        self.env.float_text(double(a), out);
     }
 
     pub fn fp80_to_fp64(&mut self, mantissa: i64, rest: i64) -> i64 {
