@@ -2,7 +2,7 @@
 //!
 //! A statistic is words in the arena: descriptor, count, sum, min, max; with a variance also the mean and the sum of
 //! squared differences (both shifted left by the variance's shift, once and twice); with a linear histogram start and
-//! interval; then the buckets; with `@quantile` those of its [`crate::sketch`]. The variance is Welford's running one in integers, so that it is exact where
+//! interval; then the buckets; with `@quantile` those of its `crate::sketch`. The variance is Welford's running one in integers, so that it is exact where
 //! SystemTap's is and off where SystemTap's is.
 
 use core::sync::atomic::AtomicU64;

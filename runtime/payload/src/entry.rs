@@ -1,5 +1,5 @@
 //! What trampolines call. [`rstap_payload_enter`] saves what the program has in registers and finds the thread's
-//! context; [`hit`] runs the handlers.
+//! context; `hit` runs the handlers.
 //!
 //! A trampoline steps over the red zone, pushes the number of its site and calls. All the program can see of a hit is
 //! in registers, flags and memory below its red zone, so all registers that the calling convention lets a function
