@@ -450,6 +450,12 @@ fn error_has_its_text_and_abort_is_not_caught() {
 
 #[test]
 fn many_operands_reuse_stack_slots() {
+    // As much as the main thread of a program has: without optimisation the compiler's own frames are large.
+    let body = || std::thread::Builder::new().stack_size(8 << 20).spawn(sum_of_many);
+    body().expect("a thread").join().expect("the sum is right");
+}
+
+fn sum_of_many() {
     let sum = (0..200).fold(text("a"), |sum, n| concat(sum, text(if n % 2 == 0 { "b" } else { "c" })));
     let body = vec![print(vec![sum])];
     let script = script(vec![], vec![], &[], body);
