@@ -101,6 +101,8 @@ impl Build {
             "$this" if both && self.compiler == "g++" => Some("parameter reference"),
             // gdb takes the first of several locations at a function's entry, rstap the one that is in force.
             "$total" if both && self.language == Language::C => Some("several locations at the entry"),
+            // rustc without optimisation has a stacked `bool` in place only after the prologue; both print what was there.
+            "$g" if both && self.language == Language::Rust => Some("not stored yet"),
             _ => None,
         }
     }
