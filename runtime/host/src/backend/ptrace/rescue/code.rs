@@ -26,6 +26,19 @@ core::arch::global_asm!(
     r#"
     .pushsection .rodata.rstap_rescue, "a"
     .balign 64
+    // Functions of this module may be compiled apart from this: the names must be visible beyond one object file.
+    .globl rstap_rescue_begin
+    .hidden rstap_rescue_begin
+    .globl rstap_rescue_handler
+    .hidden rstap_rescue_handler
+    .globl rstap_rescue_stub
+    .hidden rstap_rescue_stub
+    .globl rstap_rescue_stub_data
+    .hidden rstap_rescue_stub_data
+    .globl rstap_rescue_stub_name
+    .hidden rstap_rescue_stub_name
+    .globl rstap_rescue_end
+    .hidden rstap_rescue_end
 rstap_rescue_begin:
     // The restorer, in the very bytes by which unwinders recognise one.
     mov rax, 15
