@@ -101,8 +101,11 @@ impl Build {
             "$this" if both && self.compiler == "g++" => Some("parameter reference"),
             // gdb takes the first of several locations at a function's entry, rstap the one that is in force.
             "$total" if both && self.language == Language::C => Some("several locations at the entry"),
-            // rustc without optimisation has a stacked `bool` in place only after the prologue; both print what was there.
-            "$g" if both && self.language == Language::Rust => Some("not stored yet"),
+            // rustc without optimisation has a stacked `bool` in place only after the prologue; before, what gdb shows is
+            // no `bool`.
+            "$g" if both && self.language == Language::Rust && difference.judged > Some(1) => {
+                Some("not stored yet")
+            }
             _ => None,
         }
     }
