@@ -19,6 +19,7 @@ mod slot;
 use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic};
 
 pub use emulate::{Emulation, Machine};
+pub(crate) use slot::falls_through;
 pub use slot::{SLOT_SIZE, Slot, Where};
 
 /// The byte that replaces the first one of a probed instruction.

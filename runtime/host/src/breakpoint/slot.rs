@@ -86,7 +86,7 @@ impl Slot {
 }
 
 /// Whether the instruction behind it can be the next one to run.
-fn falls_through(instruction: &Instruction) -> bool {
+pub(crate) fn falls_through(instruction: &Instruction) -> bool {
     let leaves = matches!(
         instruction.flow_control(),
         FlowControl::UnconditionalBranch

@@ -25,7 +25,7 @@ use std::ops::Range;
 
 use iced_x86::{FlowControl, Mnemonic};
 
-use crate::breakpoint::{Immovable, Plan, Refusal, Site, Slot};
+use crate::breakpoint::{Immovable, Plan, Refusal, Site, Slot, falls_through};
 
 /// Bytes of a `jmp rel32`.
 pub const JUMP: usize = 5;
@@ -180,19 +180,12 @@ fn movable(at: u64, bytes: &[u8]) -> Result<Site, Refused> {
 /// Whether what follows is not reached from this instruction alone, or not at all.
 fn ends_a_run(site: &Site) -> bool {
     let instruction = site.instruction();
-    let leaves = matches!(
+    let traps = matches!(
         instruction.flow_control(),
-        FlowControl::UnconditionalBranch
-            | FlowControl::IndirectBranch
-            | FlowControl::Return
-            | FlowControl::Call
-            | FlowControl::IndirectCall
-            | FlowControl::Exception
-            | FlowControl::Interrupt
-            | FlowControl::XbeginXabortXend
+        FlowControl::Exception | FlowControl::Interrupt | FlowControl::XbeginXabortXend
     );
     // The kernel keeps the address behind a `syscall` for a child, a restart or a signal frame.
-    leaves || instruction.mnemonic() == Mnemonic::Syscall
+    traps || !falls_through(instruction) || instruction.mnemonic() == Mnemonic::Syscall
 }
 
 #[cfg(test)]
