@@ -1,5 +1,5 @@
 //! Processes that appear while the session runs: exec events of the kernel's proc connector where we have the right
-//! to them (root in the first network namespace), else looking at /proc at short intervals.
+//! to them (root in the first network, pid and user namespaces), else looking at /proc at short intervals.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -43,7 +43,7 @@ impl Newcomers {
                 "new processes are noticed by the kernel's exec events (proc connector)"
             }
             Newcomers::Polling(_) => {
-                "new processes are looked for in /proc every 20 ms (exec events need root)"
+                "new processes are looked for in /proc every 20 ms (exec events need root outside of containers)"
             }
         }
     }

@@ -35,8 +35,18 @@ impl ExecEvents {
             }
             let message = listen_message();
             let sent = libc::send(fd, message.as_ptr().cast(), message.len(), 0);
-            (sent == message.len() as isize).then_some(ExecEvents(socket))
+            let events = ExecEvents(socket);
+            (sent == message.len() as isize && events.acknowledged()).then_some(events)
         }
+    }
+
+    /// Whether the kernel took the subscription. It answers within `send`, with an event of no kind, and is silent
+    /// where it ignores the wish: in another pid or user namespace than the first (cn_proc_mcast_ctl).
+    fn acknowledged(&self) -> bool {
+        let mut answer = [0_u8; 4096];
+        // SAFETY: recv writes at most the buffer's length to it.
+        let len = unsafe { libc::recv(self.0.as_raw_fd(), answer.as_mut_ptr().cast(), answer.len(), 0) };
+        len >= EVENT as isize
     }
 
     /// Processes that did an exec; waits at most this long for the first.
