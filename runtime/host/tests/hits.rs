@@ -94,8 +94,8 @@ fn signals_never_see_a_slot_and_change_no_count() {
     let (hits, skips) = trace_command(&maker.program, &command, |_| RAN);
     let probed = std::fs::read_to_string(out).expect("output");
     assert_eq!(probed, target.run(""));
-    assert!(probed.ends_with(" 0 0 20 40 1\n"), "{probed}");
-    assert_eq!(hits, [3000, 1500, 1500, 1520, 1500, 1520, 20, 20, 3000]);
+    assert!(probed.ends_with(" 0 0 21 41 1\n"), "{probed}");
+    assert_eq!(hits, [3000, 1500, 1500, 1520, 1500, 1520, 21, 21, 3000]);
     assert_eq!(skips[work_returned.0 as usize], 0);
 }
 

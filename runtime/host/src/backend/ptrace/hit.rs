@@ -81,19 +81,26 @@ impl<H: Handlers> Tracer<H> {
 
     fn hit(&mut self, mut at: At) {
         self.cpu.hit(at.tid);
-        self.check_action(at.tid, at.pid, at.space);
+        // The check is a system call made by the thread, after which a signal that it stopped with can no longer be
+        // delivered: not at a SIGTRAP that is the program's as well.
+        if self.passage(&at) != Some(Passage::OwnTrap) {
+            self.check_action(at.tid, at.pid, at.space);
+        }
         let served = self.threads.get_mut(&at.tid).and_then(|thread| thread.served.take());
         if served != Some((at.address, at.registers.rsp)) && self.is_wanted(at.space, at.address) {
             self.run_handlers(&mut at);
             self.wake_wanted();
         }
         // Handlers may have planted breakpoints, so the site is looked up again.
-        let passage = self.spaces.get(&at.space).and_then(|s| s.sites.get(&at.address)).map(|s| s.passage);
-        match passage {
+        match self.passage(&at) {
             Some(passage) => self.pass(at, passage),
             // Taken out meanwhile (the loader unmapped the code).
             None => self.go_on(at.tid, 0),
         }
+    }
+
+    fn passage(&self, at: &At) -> Option<Passage> {
+        self.spaces.get(&at.space)?.sites.get(&at.address).map(|site| site.passage)
     }
 
     fn run_handlers(&mut self, at: &mut At) {
