@@ -47,6 +47,16 @@ pub struct Runner<'a> {
     image: Image<'a>,
 }
 
+/// Tries of a handler that no thread of the target waits for: about a second, with the default delay between them.
+const PATIENT_TRIES: u64 = 20_000;
+
+/// The limits of begin, end and error probes. A report is worth a wait: what holds its locks is a handler in a thread
+/// that the kernel has not given a cpu to for a while.
+#[cold]
+fn patient(limits: &Limits) -> Limits {
+    Limits { max_try_lock: limits.max_try_lock.max(PATIENT_TRIES), ..*limits }
+}
+
 /// What a hit brings with it.
 #[derive(Debug, Default)]
 pub struct Hit<'h> {
@@ -168,7 +178,11 @@ impl<'a> Runner<'a> {
         }
         let Some(handler) = self.image.handler(entry.handler) else { return Outcome::NotRunning };
         let locks = Locks { arena: self.arena, image: self.image, handler, owner: env.owner() };
-        match locks.take(env, &self.context.limits, &session) {
+        let taken = match hit.always {
+            true => locks.take(env, &patient(&self.context.limits), &session),
+            false => locks.take(env, &self.context.limits, &session),
+        };
+        match taken {
             Ok(()) => {}
             Err(NotTaken::TimedOut) => {
                 session.count_skip(Skip::Locked, &self.context.limits);

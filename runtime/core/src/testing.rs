@@ -27,11 +27,13 @@ pub struct World {
     pub memory: Vec<u8>,
     /// What to do when the ring is full.
     pub make_room: Option<Box<dyn Fn()>>,
+    /// What happens while a handler waits.
+    pub on_pause: Option<Box<dyn Fn()>>,
 }
 
 impl Default for World {
     fn default() -> World {
-        World { owner: 1, dead: Vec::new(), memory: Vec::new(), make_room: None }
+        World { owner: 1, dead: Vec::new(), memory: Vec::new(), make_room: None, on_pause: None }
     }
 }
 
@@ -43,7 +45,10 @@ impl Env for World {
         !self.dead.contains(&owner)
     }
     fn pause_us(&self, _us: u64) {
-        std::thread::yield_now();
+        match &self.on_pause {
+            Some(act) => act(),
+            None => std::thread::yield_now(),
+        }
     }
     fn float_text(&self, value: f64, out: &mut crate::text::Text<'_>) {
         let _ = core::fmt::Write::write_fmt(out, format_args!("{value:?}"));
