@@ -38,7 +38,7 @@ use crate::output::{Output, OutputError, Sink};
 use crate::process::access::AccessError;
 use crate::process::filter::MissingModule;
 use crate::process::newcomers::Newcomers;
-use crate::process::{Modules, status};
+use crate::process::{Handle, Modules, status};
 use crate::signals::Signals;
 use crate::symbols::{DebugPlaces, Symbols};
 use crate::timers::{Due, Stop, Timers};
@@ -228,6 +228,8 @@ pub struct Session {
     image: ImageMapping,
     plan: setup::Plan,
     modules: Modules,
+    /// The -x process, whatever becomes of its number.
+    target: Option<Arc<Handle>>,
     ender: Ender,
     output: Option<File>,
 }
@@ -235,13 +237,18 @@ pub struct Session {
 impl Session {
     /// Maps arena and image and initialises the globals. Touches no process.
     pub fn new(program: Program, options: Options) -> Result<Session, SessionError> {
+        let target = match options.target {
+            Target::Pid(pid) => i32::try_from(pid).ok().and_then(Handle::open).map(Arc::new),
+            _ => None,
+        };
         let too_large = SessionError::TooLarge { bytes: program.arena.size };
         let plan = setup::plan(program.arena.size, options.ring_bytes).ok_or(too_large)?;
         let arena = ArenaMapping::new(plan.size)?;
         let image = ImageMapping::new(&program.image)?;
         initialise(&arena, &plan, &program).map_err(|_| SessionError::BadPlan)?;
         let modules = Modules::of(&program)?;
-        Ok(Session { program, options, arena, image, plan, modules, ender: Ender::new()?, output: None })
+        let ender = Ender::new()?;
+        Ok(Session { program, options, arena, image, plan, modules, target, ender, output: None })
     }
 
     /// What handlers print goes there, to a pipe perhaps, whatever the options say.
@@ -319,7 +326,7 @@ impl Session {
         let target = std::thread::scope(|scope| {
             let registry = Registry::new(&self.program, self.modules.clone());
             let tracers = Tracers::new(scope, shared, &self.options, registry, self.injector(shared));
-            if let Err(error) = tracers.start() {
+            if let Err(error) = tracers.start(self.target.clone()) {
                 tracers.finish();
                 return Err(error);
             }

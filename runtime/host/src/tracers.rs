@@ -22,7 +22,7 @@ use crate::backend::ptrace::control::Control;
 use crate::backend::ptrace::registry::Registry;
 use crate::backend::ptrace::{End, Report, Tracer, sys};
 use crate::dispatch::{Shared, Worker, WorkerMemory};
-use crate::process::{Status, status};
+use crate::process::{Handle, Status, status};
 use crate::session::{Options, SessionError, Target, stack_size};
 
 /// Most tracer threads. Beyond, processes share them.
@@ -33,7 +33,7 @@ enum Start {
     /// Running the command of -c.
     Command(String),
     /// Attaching to the process of -x.
-    Target(i32),
+    Target(i32, Option<Arc<Handle>>),
     /// Attaching to these processes, as far as possible.
     Processes(Vec<i32>),
 }
@@ -84,14 +84,14 @@ impl<'scope, 'env, 's: 'scope> Tracers<'scope, 'env, 's> {
     }
 
     /// Starts or attaches to the target, or to all processes that probes are for. All of them are held until
-    /// [`Tracers::begin`].
-    pub fn start(&self) -> Result<(), SessionError> {
+    /// [`Tracers::begin`]. `target` is a handle of the -x process, made when it was first looked at.
+    pub fn start(&self, target: Option<Arc<Handle>>) -> Result<(), SessionError> {
         let mut starts = Vec::new();
         match &self.options.target {
             Target::Command(command) => starts.push((Start::Command(command.clone()), Vec::new())),
             Target::Pid(pid) => {
                 let number = i32::try_from(*pid).map_err(|_| SessionError::BadPid { pid: *pid })?;
-                starts.push((Start::Target(number), vec![number]));
+                starts.push((Start::Target(number, target), vec![number]));
             }
             Target::None if self.watches_newcomers() => {
                 let found: Vec<i32> =
@@ -342,9 +342,9 @@ fn find_target(
             let pid = tracer.launch(&command)?;
             shared.target.store(pid as u32, Ordering::Relaxed);
         }
-        Start::Target(pid) => {
+        Start::Target(pid, handle) => {
             shared.target.store(pid as u32, Ordering::Relaxed);
-            tracer.attach(pid, true)?;
+            tracer.attach_to(pid, handle.as_deref(), true)?;
         }
         Start::Processes(pids) => pids.into_iter().for_each(|pid| tracer.consider(pid)),
     }

@@ -6,7 +6,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rstap_host::process::maps;
+use rstap_host::process::access::AccessError;
+use rstap_host::process::{Handle, Status, maps};
 use rstap_program::CodeKind;
 use support::{Maker, RAN, Target, build, tracer};
 
@@ -187,4 +188,51 @@ fn a_stopped_program_that_is_left_is_still_stopped() {
     assert_eq!(state(busy.pid()), Some('T'));
     kill(busy.pid(), libc::SIGCONT);
     busy.finish();
+}
+
+#[test]
+fn a_process_number_that_was_used_again_is_noticed() {
+    let target = build("busy.c", &[]);
+    let first = Busy::start(&target, 1);
+    let pid = first.pid();
+    let handle = Handle::open(pid).expect("it runs");
+    first.finish();
+    // As root, a number can be chosen.
+    let Some(second) = Second::start(pid) else { return };
+    let mut maker = Maker::default();
+    maker.code(&target, "step", CodeKind::Hit);
+    let (mut tracer, _control) = tracer(&maker.program, |_| RAN);
+    let refused = tracer.attach_to(pid, Some(&handle), true);
+    assert_eq!(refused, Err(AccessError::NoSuchProcess { pid }));
+    assert_eq!(Status::read(second.0).map(|status| status.tracer), Some(0), "it is let go");
+}
+
+/// A child with a number that was another one's.
+struct Second(i32);
+
+impl Second {
+    fn start(pid: i32) -> Option<Second> {
+        let number = [pid];
+        // struct clone_args: exit signal, set_tid and its size; all else 0.
+        let arguments: [u64; 11] = [0, 0, 0, 0, libc::SIGCHLD as u64, 0, 0, 0, number.as_ptr() as u64, 1, 0];
+        // SAFETY: a fork; the child makes system calls only, until it is killed.
+        let new = unsafe { libc::syscall(libc::SYS_clone3, arguments.as_ptr(), size_of_val(&arguments)) };
+        if new == 0 {
+            loop {
+                // SAFETY: no arguments.
+                unsafe { libc::pause() };
+            }
+        }
+        (new == i64::from(pid)).then_some(Second(pid))
+    }
+}
+
+impl Drop for Second {
+    fn drop(&mut self) {
+        // SAFETY: a child of ours that was not waited for, and no place for its status.
+        unsafe {
+            libc::kill(self.0, libc::SIGKILL);
+            libc::waitpid(self.0, std::ptr::null_mut(), 0);
+        }
+    }
 }

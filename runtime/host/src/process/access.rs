@@ -87,11 +87,49 @@ pub enum AccessError {
         /// Ours.
         user: u32,
     },
-    /// It changed its identity or asked not to be looked at.
+    /// It belongs to a user of a surrounding container.
     #[error(
-        "process {pid} ({name}) is not dumpable: it is setuid, or unreadable for you, or protects itself with prctl(PR_SET_DUMPABLE); run rstap as root (CAP_SYS_PTRACE)"
+        "process {pid} ({name}) is outside of this container (user namespace), where rights end; run rstap outside"
+    )]
+    Outside {
+        /// Its pid.
+        pid: i32,
+        /// Its name.
+        name: String,
+    },
+    /// It has other user or group ids than who started it.
+    #[error(
+        "process {pid} ({name}) runs a set-user-ID or set-group-ID program; run rstap as root (CAP_SYS_PTRACE)"
+    )]
+    SetId {
+        /// Its pid.
+        pid: i32,
+        /// Its name.
+        name: String,
+    },
+    /// It asked not to be looked at, or was made so.
+    #[error(
+        "process {pid} ({name}) is not dumpable: it has changed its user, or its program cannot be read, or it protects itself with prctl(PR_SET_DUMPABLE); run rstap as root (CAP_SYS_PTRACE)"
     )]
     NotDumpable {
+        /// Its pid.
+        pid: i32,
+        /// Its name.
+        name: String,
+    },
+    /// It may do more than we.
+    #[error("process {pid} ({name}) has capabilities that you have not; run rstap as root (CAP_SYS_PTRACE)")]
+    MoreCapable {
+        /// Its pid.
+        pid: i32,
+        /// Its name.
+        name: String,
+    },
+    /// We are root, but not a root who may trace.
+    #[error(
+        "process {pid} ({name}) is of another user, protected or more capable, and root may trace it with CAP_SYS_PTRACE only, which this rstap has not; give its container that capability (--cap-add=SYS_PTRACE), or run it outside"
+    )]
+    NoCapability {
         /// Its pid.
         pid: i32,
         /// Its name.
@@ -109,7 +147,7 @@ pub enum AccessError {
     },
     /// The kernel gives no reason that we know.
     #[error(
-        "process {pid} ({name}) cannot be traced: {errno}. A security module, seccomp or a container without CAP_SYS_PTRACE may forbid it"
+        "process {pid} ({name}) cannot be traced: {errno}. A security module or a seccomp filter, of a container perhaps, may forbid it"
     )]
     Other {
         /// Its pid.
@@ -152,26 +190,78 @@ pub fn explain(pid: i32, errno: Errno) -> AccessError {
     if let Err(error) = check(pid) {
         return error;
     }
-    let name = status.name;
-    let user = nix::unistd::geteuid().as_raw();
     if errno != Errno::EPERM && errno != Errno::EACCES {
-        return AccessError::Other { pid, name, errno };
-    }
-    if let Some(error) = yama(fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").ok(), user) {
-        return error;
-    }
-    if user != 0 && status.user.iter().any(|id| *id != status.user[0]) {
-        return AccessError::NotDumpable { pid, name };
-    }
-    if user != 0 && status.user[0] != user {
-        return AccessError::OtherUser { pid, name, owner: status.user[0], user };
+        return AccessError::Other { pid, name: status.name, errno };
     }
     // The kernel gives the /proc entries of a process that is not dumpable to root.
-    let owner = fs::metadata(format!("/proc/{pid}/mem")).map(|data| data.uid());
-    if user != 0 && owner.is_ok_and(|owner| owner == 0) {
-        return AccessError::NotDumpable { pid, name };
+    let owner = fs::metadata(format!("/proc/{pid}/mem")).map(|data| data.uid()).ok();
+    let own = Status::read(std::process::id() as i32).unwrap_or_default();
+    let scope = fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").ok();
+    let scope = scope.and_then(|text| text.trim().parse().ok());
+    refusal(pid, &status, &own, owner, scope, is_initial_namespace()).unwrap_or(AccessError::Other {
+        pid,
+        name: status.name,
+        errno,
+    })
+}
+
+/// The first reason, in the kernel's order, for which `own` may not trace the process `status` is of: `owner` is the user
+/// its /proc entries belong to, `scope` Yama's setting.
+fn refusal(
+    pid: i32,
+    status: &Status,
+    own: &Status,
+    owner: Option<u32>,
+    scope: Option<u32>,
+    is_initial_namespace: bool,
+) -> Option<AccessError> {
+    const SYS_PTRACE: u64 = 1 << 19;
+    let name = status.name.clone();
+    // The right to trace everything in our container.
+    let is_privileged = own.effective & SYS_PTRACE != 0;
+    if is_privileged && !is_initial_namespace {
+        return Some(AccessError::Outside { pid, name });
     }
-    AccessError::Other { pid, name, errno }
+    if !is_privileged {
+        let why = protection(pid, status, own, owner, scope);
+        if why.is_some() {
+            let is_root = own.user[1] == 0;
+            return if is_root { Some(AccessError::NoCapability { pid, name }) } else { why };
+        }
+    }
+    yama(scope?, is_privileged)
+}
+
+/// Why only a tracer with CAP_SYS_PTRACE may trace a process, if that is so.
+fn protection(
+    pid: i32,
+    status: &Status,
+    own: &Status,
+    owner: Option<u32>,
+    scope: Option<u32>,
+) -> Option<AccessError> {
+    let name = status.name.clone();
+    let are = |ids: [u32; 4], wanted: u32| ids[..3].iter().all(|id| *id == wanted);
+    if !are(status.user, status.user[0]) || !are(status.group, status.group[0]) {
+        return Some(AccessError::SetId { pid, name });
+    }
+    // Its real, effective and saved ids must be our real one.
+    if !are(status.user, own.user[0]) || !are(status.group, own.group[0]) {
+        return Some(AccessError::OtherUser { pid, name, owner: status.user[0], user: own.user[0] });
+    }
+    // Nothing shows it of root's processes, so there it is what remains.
+    let is_roots = status.user[1] == 0 && scope.is_none_or(|scope| scope == 0);
+    if status.permitted & !own.permitted != 0 {
+        return Some(AccessError::MoreCapable { pid, name });
+    }
+    let is_hidden = owner == Some(0) && (status.user[1] != 0 || is_roots);
+    is_hidden.then_some(AccessError::NotDumpable { pid, name })
+}
+
+/// Whether there is no container around us as far as users are concerned.
+fn is_initial_namespace() -> bool {
+    let whole = |text: String| text.split_ascii_whitespace().eq(["0", "0", "4294967295"]);
+    fs::read_to_string("/proc/self/uid_map").map_or(true, whole)
 }
 
 fn traced(pid: i32, name: String, tracer: i32) -> AccessError {
@@ -181,18 +271,17 @@ fn traced(pid: i32, name: String, tracer: i32) -> AccessError {
     AccessError::AlreadyTraced { pid, name, tracer: process, tracer_name }
 }
 
-fn yama(setting: Option<String>, user: u32) -> Option<AccessError> {
-    let scope = setting?.trim().parse().ok()?;
+fn yama(scope: u32, is_privileged: bool) -> Option<AccessError> {
     let (meaning, advice) = match scope {
         3 => (
             "forbids tracing altogether until the next boot",
             "set it to something lower in /etc/sysctl.d and reboot",
         ),
-        2 if user != 0 => (
+        2 if !is_privileged => (
             "lets only processes with CAP_SYS_PTRACE trace",
             "run rstap as root, or run `sysctl kernel.yama.ptrace_scope=0` as root",
         ),
-        1 if user != 0 => (
+        1 if !is_privileged => (
             "lets a process trace only what it has started",
             "start the program with -c, run rstap as root, or run `sysctl kernel.yama.ptrace_scope=0` as root",
         ),
@@ -264,14 +353,36 @@ mod tests {
     }
 
     #[test]
-    fn yama_depends_on_the_user() {
-        let scope = |text: &str, user| match yama(Some(text.to_owned()), user) {
-            Some(AccessError::Yama { scope, .. }) => Some(scope),
-            _ => None,
+    fn reasons_come_in_the_kernels_order() {
+        let process = |user, permitted| Status {
+            name: "it".into(),
+            process: 7,
+            user: [user; 4],
+            group: [user; 4],
+            permitted,
+            effective: permitted,
+            ..Status::default()
         };
-        assert_eq!(scope("1\n", 1000), Some(1));
-        assert_eq!(scope("1\n", 0), None);
-        assert_eq!(scope("0\n", 1000), None);
-        assert_eq!(scope("3\n", 0), Some(3));
+        let (user, root, bounded) = (process(1000, 0), process(0, u64::MAX), process(0, 0));
+        let why = |status: &Status, own: &Status, owner, scope, initial| {
+            let text = refusal(7, status, own, Some(owner), scope, initial).map(|why| why.to_string());
+            text.unwrap_or_default()
+        };
+        let has = |text: String, part: &str| assert!(text.contains(part), "{text}");
+        has(why(&root, &user, 0, Some(1), true), "belongs to user 0, and you are user 1000");
+        has(why(&root, &bounded, 0, None, true), "root may trace it with CAP_SYS_PTRACE only");
+        has(why(&bounded, &bounded, 0, None, true), "root may trace it with CAP_SYS_PTRACE only");
+        has(why(&process(1000, 1), &user, 1000, None, true), "has capabilities that you have not");
+        has(why(&user, &user, 0, Some(1), true), "is not dumpable");
+        has(why(&user, &user, 1000, Some(1), true), "ptrace_scope is 1");
+        has(why(&user, &user, 1000, Some(2), true), "ptrace_scope is 2");
+        has(why(&user, &root, 1000, Some(3), true), "ptrace_scope is 3");
+        has(why(&user, &root, 1000, Some(0), false), "outside of this container");
+        assert_eq!(why(&user, &root, 1000, Some(2), true), "");
+        assert_eq!(why(&user, &user, 1000, Some(0), true), "");
+        let setuid = Status { user: [1000, 0, 0, 0], ..process(1000, u64::MAX) };
+        has(why(&setuid, &user, 0, Some(1), true), "set-user-ID");
+        let setgid = Status { group: [1000, 5, 5, 5], ..user.clone() };
+        has(why(&setgid, &user, 0, Some(0), true), "set-group-ID");
     }
 }

@@ -14,3 +14,4 @@ pub use filter::Modules;
 pub use identity::FileId;
 pub use maps::Mapping;
 pub use status::Status;
+pub use sys::Handle;

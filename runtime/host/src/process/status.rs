@@ -19,6 +19,10 @@ pub struct Status {
     pub user: [u32; 4],
     /// The same of the group.
     pub group: [u32; 4],
+    /// Permitted capabilities, one bit each.
+    pub permitted: u64,
+    /// Effective capabilities.
+    pub effective: u64,
     /// Whether it has an address space; kernel threads have none.
     pub has_memory: bool,
 }
@@ -35,6 +39,7 @@ impl Status {
             let Some((key, value)) = line.split_once(':') else { continue };
             let value = value.trim();
             let number = || value.parse().unwrap_or(0);
+            let bits = || u64::from_str_radix(value, 16).unwrap_or(0);
             match key {
                 "Name" => status.name = value.to_owned(),
                 "State" => status.state = value.chars().next().unwrap_or('?'),
@@ -43,6 +48,8 @@ impl Status {
                 "TracerPid" => status.tracer = number(),
                 "Uid" => status.user = ids(value),
                 "Gid" => status.group = ids(value),
+                "CapPrm" => status.permitted = bits(),
+                "CapEff" => status.effective = bits(),
                 "VmSize" => status.has_memory = true,
                 _ => {}
             }

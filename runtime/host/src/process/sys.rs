@@ -1,8 +1,30 @@
-//! The raw calls of process tracking: the netlink socket of the proc connector.
-//! Source: linux/connector.h, linux/cn_proc.h.
+//! The raw calls of process tracking: the netlink socket of the proc connector, and pidfds.
+//! Source: linux/connector.h, linux/cn_proc.h; pidfd_open(2).
 
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
+
+/// One process, whatever becomes of its number.
+#[derive(Debug)]
+pub struct Handle(OwnedFd);
+
+impl Handle {
+    /// Of the process that has this number now. `None` if there is none, or on kernels before 5.3.
+    pub fn open(pid: i32) -> Option<Handle> {
+        // SAFETY: pidfd_open takes integers only; what it returns is a descriptor of ours.
+        unsafe {
+            let fd = libc::syscall(libc::SYS_pidfd_open, pid, 0);
+            i32::try_from(fd).ok().filter(|fd| *fd >= 0).map(|fd| Handle(OwnedFd::from_raw_fd(fd)))
+        }
+    }
+
+    /// Whether it has not ended.
+    pub fn is_alive(&self) -> bool {
+        let mut poll = libc::pollfd { fd: self.0.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+        // SAFETY: poll is given one pollfd.
+        unsafe { libc::poll(&mut poll, 1, 0) == 0 }
+    }
+}
 
 /// A subscription to exec events.
 #[derive(Debug)]
@@ -87,4 +109,21 @@ fn listen_message() -> Vec<u8> {
 fn exec_of(message: &[u8]) -> Option<i32> {
     let word = |at: usize| Some(u32::from_ne_bytes(message.get(at..at + 4)?.try_into().ok()?));
     (word(EVENT)? == PROC_EVENT_EXEC).then(|| word(EVENT + 20).map(|pid| pid as i32))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handle_is_of_one_process() {
+        let mut child =
+            std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().expect("cat runs");
+        let handle = Handle::open(child.id() as i32).expect("it runs");
+        assert!(handle.is_alive());
+        drop(child.stdin.take());
+        child.wait().expect("it ends");
+        assert!(!handle.is_alive());
+        assert!(Handle::open(child.id() as i32).is_none());
+    }
 }

@@ -14,7 +14,7 @@ use super::tracer::{End, Process, State, Thread, Tracer};
 use crate::backend::Handlers;
 use crate::process::access::{self, AccessError};
 use crate::process::filter::Subject;
-use crate::process::status;
+use crate::process::{Handle, status};
 
 /// The -c command could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -81,8 +81,22 @@ impl<H: Handlers> Tracer<H> {
     /// Attaches to a running process with all its threads, and plants what it should have. Its threads go on at
     /// once, or are held until [`Tracer::begin`].
     pub fn attach(&mut self, pid: i32, is_target: bool) -> Result<(), AccessError> {
+        self.attach_to(pid, Handle::open(pid).as_ref(), is_target)
+    }
+
+    /// The same for the process that a handle is of: its number may be another one's by now.
+    pub fn attach_to(
+        &mut self,
+        pid: i32,
+        handle: Option<&Handle>,
+        is_target: bool,
+    ) -> Result<(), AccessError> {
         access::check(pid)?;
         self.seize_all(pid)?;
+        if handle.is_some_and(|handle| !handle.is_alive()) {
+            self.abandon(pid);
+            return Err(AccessError::NoSuchProcess { pid });
+        }
         if is_target {
             self.target = Some(pid);
         }
