@@ -85,10 +85,11 @@ pub fn seccomp(tid: i32) -> Option<u32> {
     text.lines().find_map(|line| line.strip_prefix("Seccomp:"))?.trim().parse().ok()
 }
 
-/// Whether a process has a handler for one of the first 31 signals.
+/// Whether a process has a handler for a signal.
 pub fn catches(tid: i32, signal: i32) -> Option<bool> {
-    let caught: u64 = stat_field(tid, 34)?.parse().ok()?;
-    Some(caught >> (signal - 1) & 1 != 0)
+    let text = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
+    let mask = text.lines().find_map(|line| line.strip_prefix("SigCgt:"))?.trim();
+    Some(u64::from_str_radix(mask, 16).ok()? >> (signal - 1) & 1 != 0)
 }
 
 /// State letter of a thread; `None` if it does not exist.

@@ -2,12 +2,14 @@
 
 use rstap_program::{CodeKind, ProbeId};
 
+use super::interrupted::Place;
 use super::parking;
 use super::space::{Frame, Passage, Space, SpaceId};
 use super::sys::{self, Tid, UserRegisters};
 use super::tracer::{Met, State, Tracer};
 use crate::backend::{Handlers, Hit};
 use crate::breakpoint::{Emulation, MAX_INSTRUCTION, Machine, Site};
+use crate::process::status;
 
 /// A thread at a breakpoint.
 struct At {
@@ -86,8 +88,9 @@ impl<H: Handlers> Tracer<H> {
         if self.passage(&at) != Some(Passage::OwnTrap) {
             self.check_action(at.tid, at.pid, at.space);
         }
-        let served = self.threads.get_mut(&at.tid).and_then(|thread| thread.served.take());
-        if served != Some((at.address, at.registers.rsp)) && self.is_wanted(at.space, at.address) {
+        let place = Place { address: at.address, rsp: at.registers.rsp };
+        let is_served = self.threads.get_mut(&at.tid).is_some_and(|thread| thread.interrupted.resume(place));
+        if !is_served && self.is_wanted(at.space, at.address) {
             self.run_handlers(&mut at);
             self.wake_wanted();
         }
@@ -256,11 +259,11 @@ impl<H: Handlers> Tracer<H> {
                 }
                 false => {
                     // If the instruction has not run, the thread will meet the breakpoint again, for the same hit.
-                    let met = (at.address, at.registers.rsp);
-                    if sys::registers(at.tid).is_ok_and(|now| (now.rip, now.rsp) == met)
+                    let place = Place { address: at.address, rsp: at.registers.rsp };
+                    if position(at.tid) == Some(place)
                         && let Some(thread) = self.threads.get_mut(&at.tid)
                     {
-                        thread.served = Some(met);
+                        thread.interrupted.note(place);
                     }
                     self.note_step(at.space, 0);
                     // It is stopped by something else, which is still to be told.
@@ -277,6 +280,13 @@ impl<H: Handlers> Tracer<H> {
             self.leave_slot(tid, space, signal);
             if signal == libc::SIGTRAP {
                 self.own_trap(tid, space);
+            }
+            if let Some(thread) = self.threads.get_mut(&tid)
+                && !thread.interrupted.is_empty()
+                && status::catches(tid, signal) != Some(false)
+                && let Some(place) = position(tid)
+            {
+                thread.interrupted.enter_handler(place);
             }
         }
         self.go_on(tid, signal);
@@ -307,7 +317,7 @@ impl<H: Handlers> Tracer<H> {
         if !place.done
             && let Some(thread) = self.threads.get_mut(&tid)
         {
-            thread.served = Some((registers.rip, registers.rsp));
+            thread.interrupted.note(Place { address: registers.rip, rsp: registers.rsp });
         }
     }
 
@@ -346,6 +356,11 @@ impl<H: Handlers> Tracer<H> {
             self.event_stop_of_parked(tid);
         }
     }
+}
+
+/// Where a stopped thread is.
+fn position(tid: Tid) -> Option<Place> {
+    sys::registers(tid).ok().map(|registers| Place { address: registers.rip, rsp: registers.rsp })
 }
 
 /// `syscall` leaves the flags in r11, with the trap flag if it was stepped.

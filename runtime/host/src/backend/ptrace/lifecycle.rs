@@ -7,6 +7,7 @@ use nix::errno::Errno;
 use rstap_program::ProcessEvent;
 
 use super::injecting::remove_jumps_unless;
+use super::interrupted::Interrupted;
 use super::semaphores::lower_semaphores;
 use super::space::{Space, SpaceId};
 use super::sys::{self, Status, Tid};
@@ -262,7 +263,7 @@ impl<H: Handlers> Tracer<H> {
             state: State::Running,
             park: self.holding || self.quiet,
             is_new: true,
-            served: None,
+            interrupted: Interrupted::default(),
             system_call: None,
             samples: Vec::new(),
             met: None,
@@ -285,6 +286,10 @@ impl<H: Handlers> Tracer<H> {
             }
         } else {
             self.forked(tid, new, parent.pid, event);
+            if let Some(thread) = self.threads.get_mut(&new) {
+                // It goes back from the same signal handlers.
+                thread.interrupted = parent.interrupted;
+            }
         }
         if let Some(status) = self.early.remove(&new) {
             self.postpone(new, status);
@@ -390,7 +395,8 @@ impl<H: Handlers> Tracer<H> {
         let Some(old) = self.processes.remove(&pid) else { return };
         self.drop_space_if_unused(old.space);
         if let Some(thread) = self.threads.get_mut(&tid) {
-            (thread.served, thread.park, thread.system_call) = (None, was_parked, None);
+            (thread.park, thread.system_call) = (was_parked, None);
+            thread.interrupted = Interrupted::default();
         }
         if self.quiet {
             if let Ok(space) = Space::open(pid) {

@@ -18,6 +18,7 @@ mod cpu;
 mod detached;
 mod hit;
 mod injecting;
+mod interrupted;
 mod lifecycle;
 mod loader;
 mod memory;

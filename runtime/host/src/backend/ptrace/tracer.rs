@@ -13,7 +13,9 @@ use rstap_program::{ProbeId, ProcessEvent};
 use super::control::Control;
 use super::cpu::{Follower, Patience};
 use super::detached::Detached;
+use super::interrupted::{Interrupted, Place};
 use super::registry::Registry;
+use super::rescue::code::UC_RIP;
 use super::space::{Space, SpaceId};
 use super::sys::{self, Resume, Status, Tid, UserRegisters};
 use crate::backend::inject::Injector;
@@ -46,9 +48,8 @@ pub struct Thread {
     pub park: bool,
     /// It has not made its first stop.
     pub is_new: bool,
-    /// A hit whose handlers have run but whose instruction has not: breakpoint and stack pointer. A signal came
-    /// between; the thread will meet the breakpoint once more.
-    pub served: Option<(u64, u64)>,
+    /// Hits whose handlers have run but whose instruction has not.
+    pub interrupted: Interrupted,
     /// The system call it is in, where those are watched. Kept because rt_sigreturn spoils the register.
     pub system_call: Option<u64>,
     /// Profile probes that wait for its next stop.
@@ -325,7 +326,9 @@ impl<H: Handlers> Tracer<H> {
     pub(super) fn go_on(&mut self, tid: Tid, signal: i32) {
         let Some(thread) = self.threads.get_mut(&tid) else { return };
         let process = self.processes.get(&thread.pid).filter(|_| !self.quiet);
-        let watches = process.is_some_and(|p| p.watches_system_calls || p.is_loading);
+        let is_watched =
+            |p: &Process| p.watches_system_calls || p.is_loading || !thread.interrupted.is_empty();
+        let watches = process.is_some_and(is_watched);
         if thread.park {
             // Errors mean that it was killed meanwhile; waitpid will tell.
             let _ = sys::interrupt(tid);
@@ -417,12 +420,28 @@ impl<H: Handlers> Tracer<H> {
             }
             if let Some(thread) = self.threads.get_mut(&tid) {
                 thread.system_call = None;
+                thread.interrupted.count_system_call();
             }
         } else if let Ok(registers) = sys::registers(tid) {
             thread.system_call = Some(registers.orig_rax);
+            let is_watched = !thread.interrupted.is_empty();
+            if is_watched && registers.orig_rax == libc::SYS_rt_sigreturn as u64 {
+                self.leave_handler(tid, registers.rsp);
+            }
             self.fire(tid, ProcessEvent::Syscall);
         }
         self.go_on(tid, 0);
+    }
+
+    /// A thread is about to go back to what a signal interrupted; `context` is the ucontext_t that says where that is.
+    fn leave_handler(&mut self, tid: Tid, context: u64) {
+        const RSP: u64 = 160;
+        let Some(space) = self.space_of(tid).and_then(|(_, space)| self.spaces.get(&space)) else { return };
+        let word = |at| space.memory.word(context.wrapping_add(at));
+        let (Some(address), Some(rsp)) = (word(UC_RIP as u64), word(RSP)) else { return };
+        if let Some(thread) = self.threads.get_mut(&tid) {
+            thread.interrupted.leave_handler(Place { address, rsp });
+        }
     }
 
     /// A thread has mapped something. While libraries are loaded it is the only one.
