@@ -1,9 +1,10 @@
 //! Divides the arena among the globals of a script. What lies inside a global is `rstap_abi::layout`'s business, and
 //! the header and the ring around them the runtime's.
 
+use rstap_abi::image::SHARD_HEADER;
 use rstap_abi::layout::{GLOBAL_ALIGN, GlobalShape, Off};
-use rstap_abi::limits::Limits;
-use rstap_program::{ArenaPlan, Global};
+use rstap_abi::limits::{Limits, MAX_SHARDS};
+use rstap_program::{ArenaPlan, Global, ShardPlan};
 use rstap_sema::ir::{self, GlobalKind, Type};
 
 use crate::CodegenError;
@@ -22,6 +23,7 @@ pub(crate) fn plan(globals: &[ir::Global], limits: &Limits) -> Result<ArenaPlan,
             at: Off::new(at),
             shape,
             initial: global.initial.clone(),
+            part: None,
         });
         at = at
             .checked_add(shape.size(limits))
@@ -29,7 +31,36 @@ pub(crate) fn plan(globals: &[ir::Global], limits: &Limits) -> Result<ArenaPlan,
             .filter(|end| *end <= MAX_ARENA_BYTES)
             .ok_or_else(|| CodegenError::ArenaTooLarge { global: global.name.clone() })?;
     }
-    Ok(ArenaPlan { size: at, globals: planned })
+    let shards = plan_shards(globals, &mut planned, limits, at);
+    let size = at + shards.stride * u64::from(shards.count);
+    Ok(ArenaPlan { size, globals: planned, shards })
+}
+
+/// Most bytes of all shards together, while there are more than [`FEWEST_SHARDS`].
+const MAX_SHARDS_BYTES: u64 = 32 << 20;
+/// Even a target with few threads has so many.
+const FEWEST_SHARDS: u32 = 4;
+
+/// Gives each sharded global its part, and places the shards at `at`.
+fn plan_shards(globals: &[ir::Global], planned: &mut [Global], limits: &Limits, at: u64) -> ShardPlan {
+    let mut stride = SHARD_HEADER;
+    for (_, planned) in globals.iter().zip(planned).filter(|(global, _)| global.sharded) {
+        planned.part = Some(stride);
+        stride += match &planned.shape {
+            GlobalShape::Map(map) => map.value.size(limits) * u64::from(map.capacity),
+            GlobalShape::Stat(stat) => stat.size(),
+            GlobalShape::Long | GlobalShape::String => 8,
+        };
+    }
+    if stride == SHARD_HEADER {
+        return ShardPlan::default();
+    }
+    let stride = stride.next_multiple_of(GLOBAL_ALIGN);
+    let mut count = MAX_SHARDS;
+    while count > FEWEST_SHARDS && stride * u64::from(count) > MAX_SHARDS_BYTES {
+        count /= 2;
+    }
+    ShardPlan { at, stride, count }
 }
 
 fn shape(kind: GlobalKind) -> GlobalShape {

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use rstap_abi::image::LOCK_WRITE;
+use rstap_abi::image::{LOCK_GATHER, LOCK_WRITE, LockEntry};
 use rstap_abi::layout::{GlobalShape, Histogram, MapShape, StatShape, ValueShape};
 use rstap_program::{Global, Initial, Probe, Program};
 
@@ -29,6 +29,10 @@ fn write_all(program: &Program, out: &mut String) -> std::fmt::Result {
     for global in &program.arena.globals {
         write_global(global, out)?;
     }
+    let shards = &program.arena.shards;
+    if shards.count > 0 {
+        writeln!(out, "{:#x} {} shards of {} bytes", shards.at, shards.count, shards.stride)?;
+    }
     Ok(())
 }
 
@@ -46,11 +50,18 @@ fn write_handlers(program: &Program, out: &mut String) -> std::fmt::Result {
         // Handlers stand at the image's end, in order.
         let end = if index + 1 < count { u32_at(image, entry + HANDLER_ENTRY) } else { image.len() as u32 };
         write!(out, "handler {index}: code {code:#x}+{:#x}, stack {} bytes, locks", end - code, field(3))?;
-        let locks = (0..field(2) as usize).map(|lock| u64_at(image, field(1) as usize + lock * 8));
+        let locks = (0..field(2) as usize).map(|lock| LockEntry {
+            global: u64_at(image, field(1) as usize + lock * size_of::<LockEntry>()),
+            part: 0,
+        });
         for (position, lock) in locks.enumerate() {
-            let global = program.arena.globals.iter().find(|global| global.at.bytes == lock & !LOCK_WRITE);
+            let global = program.arena.globals.iter().find(|global| global.at.bytes == lock.at());
             let name = global.map_or("?", |global| global.name.as_str());
-            let mode = if lock & LOCK_WRITE == 0 { "read" } else { "write" };
+            let mode = match (lock.global & LOCK_GATHER, lock.global & LOCK_WRITE) {
+                (0, 0) => "read",
+                (0, _) => "write",
+                _ => "gather",
+            };
             write!(out, "{} {name} ({mode})", if position == 0 { "" } else { "," })?;
         }
         writeln!(out, "{}", if field(2) == 0 { " none" } else { "" })?;
@@ -68,6 +79,9 @@ fn write_probe(index: usize, probe: &Probe, handler: u32, out: &mut String) -> s
 
 fn write_global(global: &Global, out: &mut String) -> std::fmt::Result {
     write!(out, "{:#x} {}: {}", global.at.bytes, global.name, shape(&global.shape))?;
+    if global.part.is_some() {
+        write!(out, ", sharded")?;
+    }
     match &global.initial {
         Initial::Zero => writeln!(out),
         Initial::Long(value) => writeln!(out, " = {value}"),

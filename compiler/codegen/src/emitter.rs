@@ -16,7 +16,7 @@ use cranelift_codegen::isa::CallConv;
 use cranelift_frontend::{FunctionBuilder, Variable};
 use rstap_abi::builtins::{Arg, Builtin, Ret};
 use rstap_abi::context::Context;
-use rstap_abi::layout::{GlobalShape, VALUE};
+use rstap_abi::layout::{GlobalShape, SHARDED, VALUE};
 use rstap_abi::record::NO_SITE;
 use rstap_program::ArenaPlan;
 use rstap_sema::ir::{FuncId, GlobalId, LocalId, Script, SiteId, Type};
@@ -25,6 +25,7 @@ use std::mem::offset_of;
 use crate::constants::Constants;
 use crate::frame::{Frame, Slot};
 use crate::handler::ending_functions;
+use crate::needs::Needs;
 
 /// How a script function ended, its first result.
 pub(crate) mod status {
@@ -45,11 +46,18 @@ pub(crate) struct Unit<'a> {
     pub(crate) constants: Constants,
     /// By `FuncId`: whether the function can end the handler that called it.
     pub(crate) ending: Vec<bool>,
+    pub(crate) needs: Needs,
 }
 
 impl<'a> Unit<'a> {
     pub(crate) fn new(script: &'a Script, arena: &'a ArenaPlan) -> Unit<'a> {
-        Unit { script, arena, constants: Constants::default(), ending: ending_functions(script) }
+        Unit {
+            script,
+            arena,
+            constants: Constants::default(),
+            ending: ending_functions(script),
+            needs: Needs::of(script),
+        }
     }
 }
 
@@ -124,6 +132,8 @@ pub(crate) struct Emitter<'u, 's, 'b> {
     pub(crate) landings: Vec<Landing>,
     pub(crate) loops: Vec<LoopExits>,
     pub(crate) walks: Vec<Slot>,
+    /// Whether statements are counted (MAXACTION).
+    pub(crate) counted: bool,
     /// Whether the point of emission cannot be reached.
     pub(crate) dead: bool,
     /// The last place named, for the message when actions run out.
@@ -157,6 +167,7 @@ impl<'u, 's, 'b> Emitter<'u, 's, 'b> {
             landings: Vec::new(),
             loops: Vec::new(),
             walks: Vec::new(),
+            counted: true,
             dead: false,
             last_site: None,
             exhausted,
@@ -226,7 +237,8 @@ impl<'u, 's, 'b> Emitter<'u, 's, 'b> {
         let GlobalShape::Map(shape) = planned.shape else {
             panic!("pass 2 uses only arrays as arrays");
         };
-        let handle = shape.handle(planned.at);
+        let sharded = if planned.part.is_some() { SHARDED } else { 0 };
+        let handle = shape.handle(planned.at) | sharded;
         self.long(handle as i64)
     }
 

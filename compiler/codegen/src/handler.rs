@@ -24,7 +24,8 @@ pub(crate) fn function(
     target: TargetFrontendConfig,
 ) -> Function {
     let function = &unit.script.functions[index as usize];
-    build(unit, memory, index, function_signature(function), target, |params| {
+    let counted = unit.needs.functions_counted[index as usize];
+    build(unit, memory, index, counted, function_signature(function), target, |params| {
         let result =
             (function.ret == Some(Type::Str)).then(|| *params.last().expect("the result buffer is last"));
         (Role::Function(function.ret, result), function.param_count, &function.locals, &function.body)
@@ -40,7 +41,8 @@ pub(crate) fn handler(
 ) -> Function {
     let handler = &unit.script.handlers[index as usize];
     let number = unit.script.functions.len() as u32 + index;
-    build(unit, memory, number, handler_signature(), target, |_| {
+    let counted = unit.needs.handlers_counted[index as usize];
+    build(unit, memory, number, counted, handler_signature(), target, |_| {
         (Role::Handler, 0, &handler.locals, &handler.body)
     })
 }
@@ -49,6 +51,7 @@ fn build<'s>(
     unit: &mut Unit<'s>,
     memory: &mut FunctionBuilderContext,
     number: u32,
+    counted: bool,
     signature: Signature,
     target: TargetFrontendConfig,
     parts: impl FnOnce(&[Value]) -> (Role, u32, &'s [Local], &'s [Stmt]),
@@ -61,6 +64,7 @@ fn build<'s>(
     let params = builder.block_params(entry).to_vec();
     let (role, param_count, locals, body) = parts(&params);
     let mut emitter = Emitter::new(unit, builder, params[0], role);
+    emitter.counted = counted;
     emitter.unstable = unstable_locals(body);
     let landing = emitter.landing_pad();
     emitter.declare_locals(locals, param_count as usize, &params[1..], body);

@@ -5,8 +5,11 @@
 //! ```
 
 use rstap_abi::ABI_VERSION;
-use rstap_abi::image::{ConditionEntry, HandlerEntry, ImageHeader, LOCK_WRITE, MAGIC, ProbeEntry, Text};
-use rstap_abi::layout::VALUE;
+use rstap_abi::image::{
+    ConditionEntry, HandlerEntry, ImageHeader, LOCK_GATHER, LOCK_WRITE, LockEntry, MAGIC, ProbeEntry, Text,
+    gather,
+};
+use rstap_abi::layout::{GlobalShape, SHARDED, VALUE};
 use rstap_program::ArenaPlan;
 use rstap_sema::ir::{GlobalId, Handler, Script};
 
@@ -21,6 +24,8 @@ const ALIGN: usize = 16;
 pub(crate) struct PlacedHandler {
     pub(crate) code: usize,
     pub(crate) stack_bytes: u32,
+    /// Bits of `rstap_abi::image::needs`.
+    pub(crate) needs: u32,
 }
 
 /// Makes the image.
@@ -32,7 +37,7 @@ pub(crate) fn assemble(
     code: &[u8],
 ) -> Result<Vec<u8>, CodegenError> {
     let probes = probe_entries(script, arena, &mut constants);
-    let locks: Vec<Vec<u64>> = script.handlers.iter().map(|handler| lock_set(handler, arena)).collect();
+    let locks: Vec<Vec<LockEntry>> = script.handlers.iter().map(|handler| lock_set(handler, arena)).collect();
 
     let handlers_at = (START + constants.bytes().len()).next_multiple_of(ALIGN);
     let probes_at = handlers_at + handlers.len() * size_of::<HandlerEntry>();
@@ -41,7 +46,7 @@ pub(crate) fn assemble(
     let conditions: Vec<Vec<ConditionEntry>> =
         script.handlers.iter().map(|handler| conditions(handler, script, arena)).collect();
     let condition_count: usize = conditions.iter().map(Vec::len).sum();
-    let conditions_at = locks_at + lock_count * 8;
+    let conditions_at = locks_at + lock_count * size_of::<LockEntry>();
     let code_at = (conditions_at + condition_count * size_of::<ConditionEntry>()).next_multiple_of(ALIGN);
     let size = code_at + code.len();
     if size > i32::MAX as usize {
@@ -59,6 +64,10 @@ pub(crate) fn assemble(
             handler_count: handlers.len() as u32,
             probes: probes_at as u32,
             probe_count: probes.len() as u32,
+            shards: arena.shards.at,
+            shard_stride: arena.shards.stride,
+            shard_count: arena.shards.count,
+            pad: 0,
         },
     );
     image.extend_from_slice(constants.bytes());
@@ -71,7 +80,8 @@ pub(crate) fn assemble(
         push_u32(&mut image, handler.stack_bytes);
         push_u32(&mut image, list_at as u32);
         push_u32(&mut image, conditions.len() as u32);
-        set_at += set.len() * 8;
+        push_u32(&mut image, handler.needs);
+        set_at += set.len() * size_of::<LockEntry>();
         list_at += conditions.len() * size_of::<ConditionEntry>();
     }
     for probe in &probes {
@@ -85,7 +95,8 @@ pub(crate) fn assemble(
     }
     image.resize(locks_at, 0);
     for lock in locks.iter().flatten() {
-        push_u64(&mut image, *lock);
+        push_u64(&mut image, lock.global);
+        push_u64(&mut image, lock.part);
     }
     for condition in conditions.iter().flatten() {
         push_u32(&mut image, condition.handler);
@@ -104,6 +115,10 @@ fn push_header(image: &mut Vec<u8>, header: &ImageHeader) {
     push_u32(image, header.handler_count);
     push_u32(image, header.probes);
     push_u32(image, header.probe_count);
+    push_u64(image, header.shards);
+    push_u64(image, header.shard_stride);
+    push_u32(image, header.shard_count);
+    push_u32(image, header.pad);
     assert_eq!(image.len(), START, "the header has no other fields");
 }
 
@@ -141,15 +156,24 @@ fn outcome(global: GlobalId, arena: &ArenaPlan) -> Option<u32> {
     u32::try_from(at / 8).ok()
 }
 
-fn lock_set(handler: &Handler, arena: &ArenaPlan) -> Vec<u64> {
-    let mut set: Vec<u64> = handler
+fn lock_set(handler: &Handler, arena: &ArenaPlan) -> Vec<LockEntry> {
+    let mut set: Vec<LockEntry> = handler
         .locks
         .iter()
         .map(|lock| {
-            let at = arena.globals[lock.global.0 as usize].at.bytes;
-            if lock.write { at | LOCK_WRITE } else { at }
+            let global = &arena.globals[lock.global.0 as usize];
+            let write = if lock.write { LOCK_WRITE } else { 0 };
+            let Some(part) = global.part.filter(|_| lock.gather) else {
+                return LockEntry { global: global.at.bytes | write, part: 0 };
+            };
+            let (place, kind) = match &global.shape {
+                GlobalShape::Map(map) => (map.handle(global.at) | SHARDED, gather::MAP),
+                GlobalShape::Stat(_) => (global.at.bytes, gather::STAT),
+                GlobalShape::Long | GlobalShape::String => (global.at.bytes, gather::LONG),
+            };
+            LockEntry { global: place | write | LOCK_GATHER, part: part | kind }
         })
         .collect();
-    set.sort_unstable();
+    set.sort_unstable_by_key(LockEntry::at);
     set
 }

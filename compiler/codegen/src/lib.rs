@@ -20,9 +20,11 @@ mod handler;
 mod image;
 mod key;
 mod memory;
+mod needs;
 mod place;
 mod print;
 mod regex;
+mod shard;
 mod stack;
 mod statement;
 
@@ -90,7 +92,6 @@ pub fn compile(script: &Script) -> Result<Program, CodegenError> {
         Ok(())
     })?;
     let (code, offsets) = code::place(&codes, code::target(false)?)?;
-    let constants = unit.constants;
 
     let functions = script.functions.len();
     let frames: Vec<u32> = codes.iter().map(|code| code.frame_bytes).collect();
@@ -98,10 +99,11 @@ pub fn compile(script: &Script) -> Result<Program, CodegenError> {
     let handlers: Vec<PlacedHandler> = offsets[functions..]
         .iter()
         .zip(stack)
-        .map(|(code, stack_bytes)| PlacedHandler { code: *code, stack_bytes })
+        .zip(&unit.needs.handlers)
+        .map(|((code, stack_bytes), needs)| PlacedHandler { code: *code, stack_bytes, needs: *needs })
         .collect();
     Ok(Program {
-        image: image::assemble(script, &arena, constants, &handlers, &code)?,
+        image: image::assemble(script, &arena, unit.constants, &handlers, &code)?,
         probes: probes(script),
         host_only: asks::host_only(script),
         places: script.probes.iter().map(|probe| probe.place.clone()).collect(),

@@ -2,19 +2,18 @@
 
 use cranelift_codegen::ir::Value;
 use rstap_abi::builtins::Builtin;
-use rstap_abi::format::{Argument, UNSET, conversion};
+use rstap_abi::format::{Argument, conversion};
 use rstap_sema::ir::{Directive, Format, SiteId};
 
 use crate::emitter::{Emitter, Operand, Text};
 use crate::frame::Slot;
 
-/// Most directives of a format that is printed piece by piece instead of being interpreted.
-const MAX_PIECES: usize = 4;
-
 impl Emitter<'_, '_, '_> {
     pub(crate) fn print(&mut self, format: &Format, site: SiteId) {
-        if format.directives.len() <= MAX_PIECES && format.directives.iter().all(is_plain) {
-            return self.print_pieces(format);
+        if let [Directive::Literal(text)] = &*format.directives {
+            let text = self.literal(text);
+            self.call(Builtin::print_string, &[text.addr, text.len], None);
+            return;
         }
         let (args, slot, operands) = self.format_args(format);
         self.call(Builtin::printf, &args, Some(site));
@@ -29,23 +28,6 @@ impl Emitter<'_, '_, '_> {
         self.release(&[slot]);
         self.drop_all(&operands);
         text
-    }
-
-    fn print_pieces(&mut self, format: &Format) {
-        // All arguments first: one of them may print.
-        let operands: Vec<Operand> = format.args.iter().map(|arg| self.value(arg)).collect();
-        let mut next = operands.iter();
-        for directive in &format.directives {
-            let operand = match directive {
-                Directive::Literal(text) => &Operand::Str(self.literal(text)),
-                Directive::Conversion { .. } => next.next().expect("pass 2 counted the arguments"),
-            };
-            match operand {
-                Operand::Long(value) => self.call(Builtin::print_long, &[*value], None),
-                Operand::Str(text) => self.call(Builtin::print_string, &[text.addr, text.len], None),
-            };
-        }
-        self.drop_all(&operands);
     }
 
     /// The arguments of `printf`, and what they occupy.
@@ -65,15 +47,12 @@ impl Emitter<'_, '_, '_> {
     }
 }
 
-/// Whether a directive prints its argument as it is.
-fn is_plain(directive: &Directive) -> bool {
-    match directive {
-        Directive::Literal(_) => true,
-        Directive::Conversion { conversion, flags, width, precision } => {
-            matches!(*conversion, conversion::SIGNED | conversion::STRING)
-                && *flags == 0
-                && *width == UNSET
-                && *precision == UNSET
-        }
-    }
+/// Whether it prints memory of the target.
+pub(crate) fn reads_memory(format: &Format) -> bool {
+    format.directives.iter().any(|directive| {
+        matches!(
+            directive,
+            Directive::Conversion { conversion: conversion::MEMORY | conversion::MEMORY_HEX, .. }
+        )
+    })
 }

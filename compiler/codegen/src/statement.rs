@@ -31,10 +31,7 @@ impl Emitter<'_, '_, '_> {
 
     fn statement(&mut self, statement: &Stmt) {
         match statement {
-            Stmt::Expr(expr) => {
-                let value = self.value(expr);
-                self.drop_operand(&value);
-            }
+            Stmt::Expr(expr) => self.effect(statement, expr),
             Stmt::Aggregate(stat, value, site) => self.aggregate(stat, value, *site),
             Stmt::Print(format, site) => self.print(format, *site),
             Stmt::PrintHistogram(stat) => {
@@ -42,7 +39,9 @@ impl Emitter<'_, '_, '_> {
                 self.call(Builtin::hist_print, &[stat], None);
             }
             Stmt::If(condition, then, otherwise) => self.choice(condition, then, otherwise),
-            Stmt::Loop(condition, body, step) => self.repeat(condition.as_ref(), body, step.as_ref()),
+            Stmt::Loop(condition, body, step) => {
+                self.repeat(statement, condition.as_ref(), body, step.as_ref())
+            }
             Stmt::Foreach(walk) => self.foreach(walk),
             Stmt::ForeachBucket(local, stat, body) => self.foreach_bucket(*local, stat, body),
             Stmt::Break => {
@@ -73,7 +72,7 @@ impl Emitter<'_, '_, '_> {
 
     /// Takes actions from what is left, or ends the function.
     fn charge(&mut self, cost: u64) {
-        if cost == 0 {
+        if cost == 0 || !self.counted {
             return;
         }
         let left = self.load64(offset_of!(Context, actions));
@@ -111,7 +110,7 @@ impl Emitter<'_, '_, '_> {
         }
     }
 
-    fn repeat(&mut self, condition: Option<&Expr>, body: &[Stmt], step: Option<&Expr>) {
+    fn repeat(&mut self, whole: &Stmt, condition: Option<&Expr>, body: &[Stmt], step: Option<&Expr>) {
         let (head, turn, again, leave) = (self.block(), self.block(), self.block(), self.block());
         self.jump(head);
         self.enter(head);
@@ -126,8 +125,7 @@ impl Emitter<'_, '_, '_> {
         self.body(body, LoopExits { leave, again, walks_left: walks, walks_again: walks });
         self.enter(again);
         if let Some(step) = step {
-            let value = self.value(step);
-            self.drop_operand(&value);
+            self.effect(whole, step);
         }
         self.jump(head);
         self.enter(leave);
@@ -280,7 +278,7 @@ impl Emitter<'_, '_, '_> {
         self.enter(landing.resume);
         let outer = self.landing().resume;
         let code = self.load32(offset_of!(Context, fault));
-        for passed in [Fault::MaxAction, Fault::Abort, Fault::CorruptArena] {
+        for passed in [Fault::MaxAction, Fault::Abort, Fault::CorruptArena, Fault::Busy] {
             debug_assert!(!passed.can_be_caught());
             let number = self.builder.ins().iconst(I32, passed as i64);
             let same = self.compare(IntCC::Equal, code, number);
@@ -305,8 +303,17 @@ impl Emitter<'_, '_, '_> {
     }
 
     fn aggregate(&mut self, stat: &StatRef, value: &Expr, site: SiteId) {
+        let place = site;
         let site = Some(site);
         match stat {
+            StatRef::Element(global, key) if self.part(*global).is_some() => {
+                self.aggregate_in_shard(*global, key, value, place);
+            }
+            StatRef::Global(global) if self.part(*global).is_some() => {
+                let part = self.part(*global).expect("it is sharded");
+                let value = self.long_value(value);
+                self.add_to_stat(*global, part, value, place);
+            }
             StatRef::Element(global, key) => {
                 let key = self.key(key);
                 let value = self.long_value(value);

@@ -13,7 +13,12 @@ const S: Type = Type::Str;
 
 fn map(name: &str, string_keys: u16, value: ValueShape, capacity: u32) -> Global {
     let shape = MapShape { key_count: 1, string_keys, value, capacity, sized: true, wrap: false };
-    Global { name: name.to_owned(), kind: GlobalKind::Map(shape), initial: Default::default() }
+    Global {
+        name: name.to_owned(),
+        kind: GlobalKind::Map(shape),
+        initial: Default::default(),
+        sharded: false,
+    }
 }
 
 fn function(name: &str, params: &[Type], ret: Option<Type>, body: Vec<Stmt>) -> Function {

@@ -19,7 +19,7 @@ fn listing_shows_handlers_probes_and_arena() {
     };
     let globals = vec![
         Global { initial: Initial::Long(3), ..scalar("n", Type::Long) },
-        Global { name: "a".to_owned(), kind: GlobalKind::Map(shape), initial: Initial::Zero },
+        Global { name: "a".to_owned(), kind: GlobalKind::Map(shape), initial: Initial::Zero, sharded: false },
     ];
     let mut script = script(globals, vec![], &[], vec![print(vec![global(0, Type::Long)])]);
     script.handlers[0].locks.swap(0, 1);
@@ -49,7 +49,12 @@ fn limits_that_are_too_large_are_refused() {
         sized: true,
         wrap: false,
     };
-    let map = Global { name: "big".to_owned(), kind: GlobalKind::Map(shape), initial: Initial::Zero };
+    let map = Global {
+        name: "big".to_owned(),
+        kind: GlobalKind::Map(shape),
+        initial: Initial::Zero,
+        sharded: false,
+    };
     let error =
         rstap_codegen::compile(&script(vec![map], vec![], &[], vec![])).expect_err("no arena is so large");
     assert!(error.to_string().contains("global 'big' does not fit"), "{error}");

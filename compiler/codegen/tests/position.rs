@@ -4,22 +4,40 @@ mod support;
 
 use rstap_abi::builtins::{Builtin, COUNT};
 use rstap_abi::context::Context;
+use rstap_abi::format::{Argument, Directive, conversion};
 use rstap_program::Program;
 use rstap_sema::ir::*;
 use support::build::*;
 use support::mapped::Mapped;
 
-extern "C" fn print_long(ctx: *mut Context, value: i64) {
-    // SAFETY: the test passes a context whose `env` is the address of a live `String`.
-    let out = unsafe { &mut *((*ctx).env as *mut String) };
-    out.push_str(&value.to_string());
-}
-
-extern "C" fn print_string(ctx: *mut Context, address: *const u8, len: usize) {
-    // SAFETY: as above; compiled code passes address and length of a string.
-    let (out, text) =
-        unsafe { (&mut *((*ctx).env as *mut String), std::slice::from_raw_parts(address, len)) };
-    out.push_str(&String::from_utf8_lossy(text));
+extern "C" fn printf(ctx: *mut Context, directives: *const Directive, count: usize, args: *const Argument) {
+    // SAFETY: the test passes a context whose `env` is the address of a live `String`, and the image that it has mapped.
+    let (out, image) = unsafe { (&mut *((*ctx).env as *mut String), (*ctx).image) };
+    // SAFETY: compiled code passes so many directives, and an argument for each that is not a literal.
+    let directives = unsafe { std::slice::from_raw_parts(directives, count) };
+    let taken = directives.iter().filter(|directive| directive.conversion != conversion::LITERAL).count();
+    // SAFETY: as above.
+    let mut args = unsafe { std::slice::from_raw_parts(args, taken) }.iter();
+    let mut put_text = |address: u64, len: u64| {
+        // SAFETY: compiled code passes address and length of a string; literals are in the image.
+        let text = unsafe { std::slice::from_raw_parts(address as *const u8, len as usize) };
+        out.push_str(&String::from_utf8_lossy(text));
+    };
+    for directive in directives {
+        if directive.conversion == conversion::LITERAL {
+            put_text(image + u64::from(directive.text), u64::from(directive.text_len));
+            continue;
+        }
+        let arg = args.next().expect("there is one for each");
+        match directive.conversion {
+            conversion::STRING => put_text(arg.a, arg.b),
+            conversion::SIGNED => {
+                let digits = (arg.a as i64).to_string();
+                put_text(digits.as_ptr().addr() as u64, digits.len() as u64);
+            }
+            other => panic!("the script has no conversion {other}"),
+        }
+    }
 }
 
 extern "C" fn not_expected() {
@@ -68,9 +86,8 @@ fn example() -> Script {
 fn run(mapped: &Mapped, arena: &mut [u64], actions: i64) -> (String, u32) {
     let mut out = String::new();
     let mut table = [not_expected as extern "C" fn() as usize as u64; COUNT];
-    table[Builtin::print_long as usize] = print_long as extern "C" fn(*mut Context, i64) as usize as u64;
-    table[Builtin::print_string as usize] =
-        print_string as extern "C" fn(*mut Context, *const u8, usize) as usize as u64;
+    let printf: extern "C" fn(*mut Context, *const Directive, usize, *const Argument) = printf;
+    table[Builtin::printf as usize] = printf as usize as u64;
     let mut context = Context {
         builtins: table.as_ptr().addr() as u64,
         arena: arena.as_mut_ptr().addr() as u64,

@@ -17,8 +17,12 @@ fn small() -> Script {
         sized: false,
         wrap: false,
     };
-    let n =
-        Global { name: "n".to_owned(), kind: GlobalKind::Map(map), initial: rstap_program::Initial::Zero };
+    let n = Global {
+        name: "n".to_owned(),
+        kind: GlobalKind::Map(map),
+        initial: rstap_program::Initial::Zero,
+        sharded: false,
+    };
     let arg = || long(ExprKind::Register(5));
     let element = || element(0, vec![arg()], Type::Long);
     script(

@@ -46,6 +46,19 @@ pub struct ArenaPlan {
     pub size: u64,
     /// Globals by rising offset.
     pub globals: Vec<Global>,
+    /// Where the shards are.
+    pub shards: ShardPlan,
+}
+
+/// How the shards of the globals that handlers only add to are placed: `count` times `stride` bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShardPlan {
+    /// Arena offset of the first.
+    pub at: u64,
+    /// Bytes of each.
+    pub stride: u64,
+    /// Their number; 0 if the script has no such globals.
+    pub count: u32,
 }
 
 /// A global of the script.
@@ -59,6 +72,8 @@ pub struct Global {
     pub shape: GlobalShape,
     /// Its first value, if not 0 or "".
     pub initial: Initial,
+    /// Where in a shard its part is, if it is sharded.
+    pub part: Option<u64>,
 }
 
 /// First value of a global.

@@ -29,7 +29,7 @@ use crate::tapset::Tapset;
 use crate::target_var::Scope;
 use crate::types::{Types, infer};
 use crate::usage::{Usage, reachable};
-use crate::{ast_walk, autoprint, check, conditions, ir, locks, nesting, optimize};
+use crate::{ast_walk, autoprint, check, conditions, ir, locks, nesting, optimize, shards};
 
 /// What pass 2 is told besides the script.
 #[derive(Clone, Debug, Default)]
@@ -283,7 +283,7 @@ fn lower<'d>(
     let globals = globals(&lowerer, &live.globals, options, diagnostics);
     output.autoprint(tree, live, &globals, lowerer.no_site());
     let functions = lowerer.functions(diagnostics);
-    output.finish(globals, functions, lowerer, process, options.limits)
+    output.finish(globals, functions, lowerer, process, options.limits, options.unoptimized)
 }
 
 fn globals(
@@ -497,13 +497,12 @@ impl<'d> Output<'d> {
         lowerer: Lowerer<'_, 'd>,
         process: &ProcessPoints<'d>,
         limits: Limits,
+        unoptimized: bool,
     ) -> Script {
         for (index, entry) in std::mem::take(&mut self.entries) {
             self.probes[index].entry = Some(self.probes.len() as u32);
             self.probes.push(entry);
         }
-        locks::assign(&mut self.handlers, &functions);
-        conditions::assign(&mut self.handlers, &self.conditions);
         let max_nesting = nesting::limit(&self.handlers, &functions, limits.max_nesting);
         let mut script = Script {
             globals,
@@ -515,6 +514,11 @@ impl<'d> Output<'d> {
             sites: lowerer.sites,
             limits: Limits { max_nesting, ..limits },
         };
+        if !unoptimized {
+            shards::assign(&mut script);
+        }
+        locks::assign(&mut script);
+        conditions::assign(&mut script.handlers, &script.conditions);
         conditions::initialise(&mut script);
         script
     }

@@ -17,17 +17,21 @@ pub fn assign(handlers: &mut [Handler], conditions: &[Condition]) {
         evaluator.locks.clear();
     }
     for handler in handlers {
-        let mut locks: BTreeMap<GlobalId, bool> =
-            handler.locks.iter().map(|lock| (lock.global, lock.write)).collect();
+        let mut locks: BTreeMap<GlobalId, Lock> =
+            handler.locks.iter().map(|lock| (lock.global, *lock)).collect();
         for (index, reads) in reads.iter().enumerate() {
-            if reads.iter().any(|global| handler.locks.contains(&Lock { global: *global, write: true })) {
+            if reads
+                .iter()
+                .any(|global| handler.locks.contains(&Lock { global: *global, write: true, gather: false }))
+            {
                 handler.conditions.push(index);
                 reads.iter().for_each(|global| {
-                    locks.entry(*global).or_default();
+                    let read = Lock { global: *global, write: false, gather: false };
+                    locks.entry(*global).or_insert(read);
                 });
             }
         }
-        handler.locks = locks.into_iter().map(|(global, write)| Lock { global, write }).collect();
+        handler.locks = locks.into_values().collect();
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! AST ── symbols: what is declared ── expand: aliases, derived points (points/*) ── resolve: names → resolved tree
-//!     ── check, optimize ── types: inference ── lower: IR, target variables through their scopes ── locks
+//!     ── check, optimize ── types: inference ── lower: IR, target variables through their scopes ── shards, locks
 //! ```
 //!
 //! [`analyze::analyze`] is the list of these stages. Nothing here touches a process or reads a file but through
@@ -22,7 +22,7 @@ mod hir_walk;
 pub mod ir;
 mod json;
 pub mod list;
-mod locks;
+pub mod locks;
 mod lower;
 pub mod modules;
 mod near;
@@ -32,6 +32,7 @@ pub mod points;
 pub mod print;
 pub mod regex;
 mod resolve;
+pub mod shards;
 mod symbols;
 pub mod tapset;
 pub mod target_var;

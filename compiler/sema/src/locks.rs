@@ -3,14 +3,16 @@
 use std::collections::{BTreeMap, HashSet};
 
 use crate::ir::visit::{each_expr_in, each_statement};
-use crate::ir::{ExprKind, FuncId, Function, GlobalId, Handler, Lock, Place, StatRef, Stmt};
+use crate::ir::{ExprKind, FuncId, GlobalId, Lock, Place, Script, StatRef, Stmt};
 
-/// Fills in the lock sets of the handlers.
-pub fn assign(handlers: &mut [Handler], functions: &[Function]) {
-    let own: Vec<Uses> = functions.iter().map(|f| Uses::of(&f.body)).collect();
-    for handler in handlers {
+/// Fills in the lock sets of the handlers. To add to a sharded global needs no lock. Who reads one changes it before,
+/// when its parts are gathered, and needs the lock for writing.
+pub fn assign(script: &mut Script) {
+    let own: Vec<Uses> = script.functions.iter().map(|f| Uses::of(&f.body)).collect();
+    let globals = &script.globals;
+    for handler in &mut script.handlers {
         let uses = Uses::of(&handler.body);
-        let mut globals = uses.globals;
+        let mut used = uses.globals;
         let mut seen = HashSet::new();
         let mut queue = uses.calls;
         while let Some(function) = queue.pop() {
@@ -19,11 +21,16 @@ pub fn assign(handlers: &mut [Handler], functions: &[Function]) {
             }
             let uses = &own[function.0 as usize];
             for (&global, &write) in &uses.globals {
-                *globals.entry(global).or_default() |= write;
+                *used.entry(global).or_default() |= write;
             }
             queue.extend(&uses.calls);
         }
-        handler.locks = globals.into_iter().map(|(global, write)| Lock { global, write }).collect();
+        let lock = |(global, write): (GlobalId, bool)| {
+            let gather = globals[global.0 as usize].sharded;
+            // No handler both adds to it and reads it.
+            (!(gather && write)).then_some(Lock { global, write: write || gather, gather })
+        };
+        handler.locks = used.into_iter().filter_map(lock).collect();
     }
 }
 

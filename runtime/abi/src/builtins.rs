@@ -144,6 +144,18 @@ macro_rules! for_each_builtin {
             /// Arena offset of the element's statistic, 0 if the element is absent.
             map_stat_find(Long, Long) -> Long, true;
 
+            // Sharded globals. `part`: where in a shard the global's part is.
+            /// Adds to an element in this context's shard: (map, key, part, value)
+            shard_add_long(Long, Long, Long, Long) -> Void, true;
+            /// The same where the key is one long: (map, key, part, value)
+            shard_add_long_1(Long, Long, Long, Long) -> Void, true;
+            /// `a[k] <<< v`: (map, key, part, value)
+            shard_add_stat(Long, Long, Long, Long) -> Void, true;
+            /// The same where the key is one long: (map, key, part, value)
+            shard_add_stat_1(Long, Long, Long, Long) -> Void, true;
+            /// `s <<< v` in the shard that several contexts share: (stat, part, value)
+            shard_stat_add(Long, Long, Long) -> Void, true;
+
             // Walks. `iter`: address of ITERATOR_SIZE bytes.
             /// (iter, map, order, limit, slice mask, slice key): limit < 0 is none; mask bit `i`: part `i` is free.
             iter_begin(Long, Long, Long, Long, Long, Long) -> Void, true;

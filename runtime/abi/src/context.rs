@@ -116,6 +116,12 @@ pub struct Context {
     pub match_groups: u32,
     /// How many of `callers` are filled.
     pub caller_count: u32,
+    /// Address of this context's shard, as [`crate::image::ImageHeader`] places them.
+    pub shard: u64,
+    /// Not 0: other contexts use this one's shard too, so what is added to it is added atomically.
+    pub shard_shared: u32,
+    /// 0
+    pub shard_pad: u32,
     /// Seed of `randint`, never 0.
     pub random: u64,
     /// Registers at the probe; zero where [`flags::HAS_REGISTERS`] is not set.
@@ -133,6 +139,19 @@ pub struct Context {
 }
 
 impl Context {
+    /// Makes it as the next handler has to find it: without fault, output and whatever else the last one left.
+    pub fn clean(&mut self) {
+        self.fault = 0;
+        self.fault_site = crate::record::NO_SITE;
+        self.fault_value = 0;
+        self.message_len = 0;
+        self.output_len = 0;
+        self.scratch_len = 0;
+        self.match_groups = 0;
+        self.caller_count = 0;
+        self.speculation = 0;
+    }
+
     /// A context that points nowhere and has default limits.
     pub const EMPTY: Context = Context {
         builtins: 0,
@@ -167,6 +186,9 @@ impl Context {
         match_len: 0,
         match_groups: 0,
         caller_count: 0,
+        shard: 0,
+        shard_shared: 1,
+        shard_pad: 0,
         random: 1,
         registers: [0; REGISTER_COUNT],
         held: Off::NULL,
@@ -177,9 +199,11 @@ impl Context {
 }
 
 // Without padding: everybody who fills it fills all of it. A change here is a change of `ABI_VERSION`.
-const _: () = assert!(offset_of!(Context, registers) == 184);
-const _: () =
-    assert!(size_of::<Context>() == 184 + 8 * (REGISTER_COUNT + 2) + 4 * MAX_CALLERS + size_of::<Limits>());
+const REGISTERS_AT: usize = 200;
+const _: () = assert!(offset_of!(Context, registers) == REGISTERS_AT);
+const _: () = assert!(
+    size_of::<Context>() == REGISTERS_AT + 8 * (REGISTER_COUNT + 2) + 4 * MAX_CALLERS + size_of::<Limits>()
+);
 
 /// Bits of [`Context::flags`].
 pub mod flags {
@@ -191,4 +215,6 @@ pub mod flags {
     pub const INTERRUPTIBLE: u32 = 1 << 2;
     /// `exit()` was called.
     pub const EXIT: u32 = 1 << 3;
+    /// The output so far is the payload of a `RecordKind::Formatted`.
+    pub const PACKED: u32 = 1 << 4;
 }

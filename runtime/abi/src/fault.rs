@@ -49,11 +49,13 @@ faults! {
     CorruptArena = 15,
     /// The handler's code crashed: a bug of rstap. Not caught by `try`.
     Crash = 16,
+    /// The lock for making an element of a sharded array was not to be had in time: the handler counts as skipped.
+    Busy = 17,
 }
 
 impl Fault {
     /// Whether `try … catch` takes it.
     pub fn can_be_caught(self) -> bool {
-        !matches!(self, Fault::MaxAction | Fault::Abort | Fault::CorruptArena | Fault::Crash)
+        !matches!(self, Fault::MaxAction | Fault::Abort | Fault::CorruptArena | Fault::Crash | Fault::Busy)
     }
 }

@@ -207,18 +207,29 @@ impl ValueShape {
     }
 }
 
+/// In a map's handle: it is a sharded one.
+pub const SHARDED: u64 = 1 << 63;
+
 /// Bytes of the map header at [`VALUE`]; the hash table follows, then the entries at a multiple of
 /// [`GLOBAL_ALIGN`].
 pub const MAP_HEADER: u64 = 96;
 /// Bytes of an entry before its key parts.
 pub const ENTRY_HEADER: u64 = 16;
+/// The hash of a key is made part by part, from [`hash::SEED`] on: `(hash ^ part) * hash::MULTIPLIER` in 128 bits, whose
+/// halves are then combined by exclusive or, so that each bit of the input reaches the low bits.
+#[allow(missing_docs, reason = "the names say it")]
+pub mod hash {
+    pub const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
+    pub const MULTIPLIER: u64 = 0xa076_1d64_78bd_642f;
+}
+
 /// Bytes of context scratch memory that a walk takes for each entry of the array, plus once more this.
 pub const WALK_ITEM: u64 = 16;
 
 impl MapShape {
     /// What builtins take as `map`: the global's arena offset in the low 48 bits, then in 16 bits what the runtime
     /// must not believe the arena about, since private memory is read by it: key parts (4 bits), which are strings
-    /// (9 bits), kind of value (2 bits).
+    /// (9 bits), kind of value (2 bits). [`SHARDED`] may be added.
     pub const fn handle(&self, at: Off<u8>) -> u64 {
         let shape = self.key_count as u64 | (self.string_keys as u64) << 4 | self.value.code() << 13;
         at.bytes | shape << 48

@@ -18,4 +18,4 @@ pub mod regex;
 pub mod session;
 
 /// Changes whenever anything in this crate changes shape.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;

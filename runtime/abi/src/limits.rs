@@ -55,5 +55,9 @@ impl Default for Limits {
     }
 }
 
+/// Shards of the globals that handlers only add to: one for each context that runs handlers, while there are so many.
+/// Number 0 is for all others.
+pub const MAX_SHARDS: u32 = 32;
+
 /// Key parts of an array.
 pub const MAX_KEYS: usize = 9;

@@ -24,6 +24,8 @@ pub enum RecordKind {
     Discard = 9,
     /// `switch_file()`: what follows goes to the next output file.
     SwitchFile = 10,
+    /// Output as the arguments of one `printf`, which rstap makes the text of: `rstap_core::output::put_formatted`.
+    Formatted = 11,
 }
 
 impl RecordKind {
@@ -40,6 +42,7 @@ impl RecordKind {
             8 => RecordKind::Commit,
             9 => RecordKind::Discard,
             10 => RecordKind::SwitchFile,
+            11 => RecordKind::Formatted,
             _ => return None,
         })
     }

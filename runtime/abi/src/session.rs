@@ -41,6 +41,8 @@ pub struct Session {
     pub exit: u64,
     /// How often a condition of probe points has become true.
     pub enablings: u64,
+    /// Which shards are taken, by number: bit 0 is set from the start.
+    pub shards: u64,
     /// The limits of the run, for those who attach to the arena.
     pub limits: Limits,
     /// What was counted.

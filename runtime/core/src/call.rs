@@ -3,15 +3,18 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use rstap_abi::context::Context;
+use rstap_abi::context::{Context, flags};
 use rstap_abi::fault::Fault;
+use rstap_abi::format::{Argument, Directive};
 use rstap_abi::image;
 use rstap_abi::record::RecordKind;
 use rstap_abi::regex::MEMORY_WORDS;
 
 use crate::arena::{Arena, Checked};
-use crate::env::{Clock, Env};
+use crate::env::Env;
+use crate::format::Source;
 use crate::image::Image;
+use crate::packed;
 use crate::ring::Refused;
 use crate::session::SessionView;
 use crate::text::Text;
@@ -157,6 +160,7 @@ impl<'c, E: Env> Call<'c, E> {
     /// Appends to the handler's output. What is larger than the room for it is handed to the ring in parts.
     #[inline]
     pub fn print(&mut self, bytes: &[u8]) {
+        self.unpack();
         let mut rest = bytes;
         loop {
             let start = self.context.output_len as usize;
@@ -174,6 +178,45 @@ impl<'c, E: Env> Call<'c, E> {
         }
     }
 
+    /// Makes the arguments of a `printf` the handler's output, if they are its first and can stay as they are.
+    #[inline]
+    pub fn pack<'s>(
+        &mut self,
+        directives: &'s [Directive],
+        arguments: &[Argument],
+        source: &impl Source<'s>,
+    ) -> bool {
+        if self.context.output_len != 0 || self.context.speculation != 0 {
+            return false;
+        }
+        let at = (directives.as_ptr() as u64).wrapping_sub(self.context.image) as u32;
+        let Some(len) = packed::pack(at, directives, arguments, source, self.output()) else { return false };
+        self.context.output_len = len as u32;
+        self.context.flags |= flags::PACKED;
+        true
+    }
+
+    /// Makes text of packed output, since there is more to come.
+    #[inline]
+    pub fn unpack(&mut self) {
+        if self.context.flags & flags::PACKED != 0 {
+            self.unpack_now();
+        }
+    }
+
+    #[cold]
+    fn unpack_now(&mut self) {
+        let mut payload = [0; packed::MOST_BYTES];
+        let len = (self.context.output_len as usize).min(payload.len());
+        if let (Some(to), Some(from)) = (payload.get_mut(..len), self.output().get(..len)) {
+            to.copy_from_slice(from);
+        }
+        self.context.output_len = 0;
+        self.context.flags &= !flags::PACKED;
+        let image = self.image();
+        packed::print(&image, payload.get(..len).unwrap_or_default(), &mut |bytes: &[u8]| self.print(bytes));
+    }
+
     /// Hands the output so far to the ring.
     pub fn flush(&mut self) {
         let len = self.context.output_len;
@@ -183,7 +226,10 @@ impl<'c, E: Env> Call<'c, E> {
         self.context.output_len = 0;
         // SAFETY: the context's memory; it is only read until this reference is gone.
         let bytes: &[u8] = unsafe { memory(self.context.output, len.min(self.context.output_capacity)) };
+        let packed = self.context.flags & flags::PACKED != 0;
+        self.context.flags &= !flags::PACKED;
         match self.context.speculation {
+            _ if packed => self.push(RecordKind::Formatted, &[bytes]),
             0 => self.push(RecordKind::Output, &[bytes]),
             number => self.push(RecordKind::Speculated, &[&u64::from(number).to_le_bytes(), bytes]),
         }
@@ -193,9 +239,8 @@ impl<'c, E: Env> Call<'c, E> {
     pub fn push(&self, kind: RecordKind, parts: &[&[u8]]) {
         let Ok(session) = self.session() else { return };
         let Ok(ring) = session.ring() else { return session.count_dropped() };
-        let time = self.env.time_ns(Clock::Monotonic) as u64;
         for _ in 0..DRAINS {
-            match ring.push(self.env.owner(), kind, time, parts) {
+            match ring.push(self.env.owner(), kind, parts) {
                 Ok(()) => return self.env.pushed(),
                 Err(Refused::Full) if self.env.make_room() => {}
                 Err(_) => break,

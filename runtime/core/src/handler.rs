@@ -8,9 +8,9 @@
 
 use rstap_abi::context::{Context, MAX_CALLERS, REGISTER_COUNT, Registers, flags};
 use rstap_abi::fault::Fault;
-use rstap_abi::image::{HandlerEntry, LOCK_WRITE, ProbeEntry};
+use rstap_abi::image::{HandlerEntry, LOCK_GATHER, LOCK_WRITE, LockEntry, ProbeEntry, needs};
 use rstap_abi::limits::Limits;
-use rstap_abi::record::{FaultRecord, NO_SITE, RecordKind};
+use rstap_abi::record::{FaultRecord, RecordKind};
 
 use core::mem::offset_of;
 use core::sync::atomic::AtomicU64;
@@ -19,10 +19,11 @@ use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use crate::arena::Arena;
 use crate::call::Call;
 use crate::env::Env;
-use crate::image::Image;
+use crate::image::{Code, Image};
 use crate::lock::{self, Acquired, LockCells};
 use crate::output::fault_head;
 use crate::session::{SessionView, Skip};
+use crate::shard::{self, Shards};
 use crate::table::table;
 use crate::text::Text;
 
@@ -45,6 +46,8 @@ pub struct Runner<'a> {
     context: Context,
     arena: Arena<'a>,
     image: Image<'a>,
+    shards: Shards,
+    session: SessionView<'a>,
 }
 
 /// Tries of a handler that no thread of the target waits for: about a second, with the default delay between them.
@@ -100,7 +103,10 @@ pub enum Outcome {
 }
 
 impl<'a> Runner<'a> {
-    /// A runner for handlers of `image` on `arena`. `None` if `memory.tokens` is too small for these limits.
+    /// A runner for handlers of `image` on `arena`. `None` if `memory.tokens` is too small for these limits, or the
+    /// arena is not a session's or not one for this image.
+    ///
+    /// It adds to sharded globals in the shard that all share who have none of their own ([`Runner::use_shard`]).
     pub fn new(
         image: Image<'a>,
         arena: Arena<'a>,
@@ -128,7 +134,27 @@ impl<'a> Runner<'a> {
             match_capacity: len(size_of_val(memory.matching)),
             ..Context::EMPTY
         };
-        Some(Runner { context, arena, image })
+        let session = SessionView::new(arena).ok()?;
+        let shards = Shards::of(&image, &arena)?;
+        let mut runner = Runner { context, arena, image, shards, session };
+        runner.use_shard(0);
+        Some(runner)
+    }
+
+    /// Adds to sharded globals in this shard from now on: one that no other context uses, or 0, which all may use and
+    /// which is slower. Of numbers that the image has no shards for, all are 0.
+    pub fn use_shard(&mut self, number: u64) {
+        let own = self.shards.offset(number).filter(|_| number != 0);
+        let at = own.or_else(|| self.shards.offset(0));
+        self.context.shard = at.map_or(0, |at| self.context.arena.wrapping_add(at));
+        self.context.shard_shared = u32::from(own.is_none());
+    }
+
+    /// Takes a shard of its own, while there are any; its number, for [`SessionView::free_shard`].
+    pub fn claim_shard(&mut self) -> u64 {
+        let number = self.session.claim_shard(self.shards.count());
+        self.use_shard(number);
+        number
     }
 
     /// Sets the seed of `randint`.
@@ -167,9 +193,9 @@ impl<'a> Runner<'a> {
     }
 
     /// Runs the handler of probe `probe`.
+    #[inline]
     pub fn run<E: Env>(&mut self, env: &E, probe: u32, hit: Hit<'_>) -> Outcome {
-        let Ok(session) = SessionView::new(self.arena) else { return Outcome::Failed(Fault::CorruptArena) };
-        if !hit.always && !session.is_running() {
+        if !self.session.is_running() && !hit.always {
             return Outcome::NotRunning;
         }
         let Some(entry) = self.image.probe(probe) else { return Outcome::NotRunning };
@@ -177,8 +203,25 @@ impl<'a> Runner<'a> {
             return Outcome::Disabled;
         }
         let Some(handler) = self.image.handler(entry.handler) else { return Outcome::NotRunning };
-        let locks = Locks { arena: self.arena, image: self.image, handler, owner: env.owner() };
-        let taken = match hit.always {
+        let patiently = hit.always;
+        self.prepare(env, probe, entry.flags, handler.needs, hit);
+        let code = self.image.code(&handler);
+        if handler.lock_count | handler.condition_count | handler.needs & needs::STATE == 0 {
+            let context: *mut Context = &mut self.context;
+            // SAFETY: as in `run_with_state`.
+            return match unsafe { env.call(code, context) } {
+                true => Outcome::Ran,
+                false => self.crashed::<E>(),
+            };
+        }
+        self.run_with_state(env, &handler, code, patiently)
+    }
+
+    #[inline]
+    fn run_with_state<E: Env>(&mut self, env: &E, handler: &HandlerEntry, code: Code, patiently: bool) -> Outcome {
+        let session = self.session;
+        let locks = Locks::new(self, handler, env);
+        let taken = match patiently {
             true => locks.take(env, &patient(&self.context.limits), &session),
             false => locks.take(env, &self.context.limits, &session),
         };
@@ -193,8 +236,6 @@ impl<'a> Runner<'a> {
                 return Outcome::Failed(Fault::CorruptArena);
             }
         }
-        self.prepare(env, probe, entry.flags, hit);
-        let code = self.image.code(&handler);
         let context: *mut Context = &mut self.context;
         // SAFETY: the code is a handler of this image, whose contract is the context (`Image::new`); the context's
         // addresses are of memory that this runner has borrowed for 'a, or that `run` has borrowed until it returns;
@@ -203,12 +244,15 @@ impl<'a> Runner<'a> {
             self.context.fault = Fault::Crash as u32;
         }
         if handler.condition_count > 0 {
-            self.evaluate_conditions(env, &handler, &session);
+            self.evaluate_conditions(env, handler, &session);
         }
         locks.give_back();
-        // SAFETY: as for the call; the handler is done with the context.
-        let call = unsafe { Call::<E>::new(context) };
-        finish(call, &session)
+        let context = &self.context;
+        let left = context.fault | context.output_len | context.flags & flags::EXIT;
+        if left | context.speculation | context.match_groups | context.caller_count == 0 {
+            return Outcome::Ran;
+        }
+        self.finish::<E>()
     }
 
     /// Evaluates the conditions that a handler may have changed; its locks, still held, are those of all that they
@@ -239,7 +283,24 @@ impl<'a> Runner<'a> {
         self.context = ended;
     }
 
-    fn prepare<E: Env>(&mut self, env: &E, probe: u32, probe_flags: u32, hit: Hit<'_>) {
+    #[cold]
+    fn crashed<E: Env>(&mut self) -> Outcome {
+        self.context.fault = Fault::Crash as u32;
+        self.finish::<E>()
+    }
+
+    /// Hands out what a handler left in the context, and cleans it for the next one.
+    fn finish<E: Env>(&mut self) -> Outcome {
+        let context: *mut Context = &mut self.context;
+        // SAFETY: as for the call; the handler is done with the context.
+        let call = unsafe { Call::<E>::new(context) };
+        let outcome = finish(call, &self.session);
+        self.context.clean();
+        outcome
+    }
+
+    #[inline]
+    fn prepare<E: Env>(&mut self, env: &E, probe: u32, probe_flags: u32, needs: u32, hit: Hit<'_>) {
         let context = &mut self.context;
         context.builtins = table::<E>().address();
         context.env = core::ptr::from_ref(env) as u64;
@@ -247,13 +308,14 @@ impl<'a> Runner<'a> {
         context.pid = hit.pid;
         context.tid = hit.tid;
         context.flags = probe_flags & !(flags::EXIT | flags::HAS_REGISTERS);
-        match hit.registers {
-            _ if hit.registers_in_place => context.flags |= flags::HAS_REGISTERS,
-            Some(registers) => {
-                context.registers = *registers;
-                context.flags |= flags::HAS_REGISTERS;
+        if hit.registers_in_place || hit.registers.is_some() {
+            context.flags |= flags::HAS_REGISTERS;
+        }
+        if needs & needs::REGISTERS != 0 && !hit.registers_in_place {
+            match hit.registers {
+                Some(registers) => context.registers = *registers,
+                None => context.registers = [0; REGISTER_COUNT],
             }
-            None => context.registers = [0; REGISTER_COUNT],
         }
         context.entry_values = hit.entry_values.map_or(0, |values| values.as_mut_ptr() as u64);
         let limits = &context.limits;
@@ -261,15 +323,6 @@ impl<'a> Runner<'a> {
         let actions = if interruptible { limits.max_action_interruptible } else { limits.max_action };
         context.actions = i64::try_from(actions).unwrap_or(i64::MAX);
         context.nesting = u32::try_from(limits.max_nesting).unwrap_or(u32::MAX);
-        context.fault = 0;
-        context.fault_site = NO_SITE;
-        context.fault_value = 0;
-        context.message_len = 0;
-        context.output_len = 0;
-        context.scratch_len = 0;
-        context.match_groups = 0;
-        context.caller_count = 0;
-        context.speculation = 0;
     }
 }
 
@@ -286,6 +339,10 @@ fn finish<E: Env>(mut call: Call<'_, E>, session: &SessionView<'_>) -> Outcome {
     if fault == Fault::Abort {
         session.request_exit();
         return Outcome::Failed(fault);
+    }
+    if fault == Fault::Busy {
+        session.count_skip(Skip::Locked, &call.context.limits);
+        return Outcome::Skipped(Skip::Locked);
     }
     report(&call, fault);
     session.count_error(&call.context.limits);
@@ -326,6 +383,7 @@ fn report<E: Env>(call: &Call<'_, E>, fault: Fault) {
 struct Locks<'a> {
     arena: Arena<'a>,
     image: Image<'a>,
+    shards: Shards,
     handler: HandlerEntry,
     owner: u32,
 }
@@ -337,30 +395,39 @@ enum NotTaken {
 
 impl<'a> Locks<'a> {
     #[inline(always)]
-    fn set(&self) -> impl DoubleEndedIterator<Item = (Option<&'a LockCells>, bool)> + Clone {
+    fn new<E: Env>(runner: &Runner<'a>, handler: &HandlerEntry, env: &E) -> Locks<'a> {
+        // To ask for the owner may take a system call.
+        let owner = if handler.lock_count > 0 { env.owner() } else { 0 };
+        Locks { arena: runner.arena, image: runner.image, shards: runner.shards, handler: *handler, owner }
+    }
+
+    #[inline(always)]
+    fn set(&self) -> impl DoubleEndedIterator<Item = (Option<&'a LockCells>, LockEntry)> + Clone {
         let arena = self.arena;
-        self.image
-            .locks(&self.handler)
-            .map(move |lock| (lock::of_global(&arena, lock & !LOCK_WRITE).ok(), lock & LOCK_WRITE != 0))
+        self.image.locks(&self.handler).map(move |lock| (lock::of_global(&arena, lock.at()).ok(), lock))
     }
 
     #[inline(always)]
     fn take<E: Env>(&self, env: &E, limits: &Limits, session: &SessionView<'_>) -> Result<(), NotTaken> {
-        for (taken, (lock, write)) in self.set().enumerate() {
+        for (taken, (lock, entry)) in self.set().enumerate() {
+            let write = entry.global & LOCK_WRITE != 0;
             let acquired = lock.map(|lock| lock.acquire(write, self.owner, limits, env));
-            let not_taken = match acquired {
-                Some(Acquired::Free) => continue,
-                Some(Acquired::FromDeadWriter) => {
-                    session.cells.counts.recovered.fetch_add(1, Relaxed);
-                    continue;
-                }
-                Some(Acquired::TimedOut) => NotTaken::TimedOut,
-                None => NotTaken::Corrupt,
+            if acquired == Some(Acquired::FromDeadWriter) {
+                session.cells.counts.recovered.fetch_add(1, Relaxed);
+            }
+            let (held, not_taken) = match acquired {
+                Some(Acquired::TimedOut) => (taken, NotTaken::TimedOut),
+                None => (taken, NotTaken::Corrupt),
+                Some(_) if entry.global & LOCK_GATHER == 0 => continue,
+                Some(_) => match shard::gather(&self.arena, self.shards, &entry, limits) {
+                    Ok(()) => continue,
+                    Err(_) => (taken.saturating_add(1), NotTaken::Corrupt),
+                },
             };
-            if let Some(lock) = lock {
+            if let (Some(lock), true) = (lock, held == taken) {
                 lock.timeouts.fetch_add(1, Relaxed);
             }
-            self.give_back_first(taken);
+            self.give_back_first(held);
             return Err(not_taken);
         }
         Ok(())
@@ -373,9 +440,9 @@ impl<'a> Locks<'a> {
 
     #[inline(always)]
     fn give_back_first(&self, count: usize) {
-        for (lock, write) in self.set().take(count) {
+        for (lock, entry) in self.set().take(count) {
             if let Some(lock) = lock {
-                lock.release(write, self.owner);
+                lock.release(entry.global & LOCK_WRITE != 0, self.owner);
             }
         }
     }

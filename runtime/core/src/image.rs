@@ -3,7 +3,8 @@
 use core::marker::PhantomData;
 
 use rstap_abi::context::Context;
-use rstap_abi::image::{ConditionEntry, HandlerEntry, ImageHeader, MAGIC, ProbeEntry, Text};
+use rstap_abi::format::Directive;
+use rstap_abi::image::{ConditionEntry, HandlerEntry, ImageHeader, LockEntry, MAGIC, ProbeEntry, Text};
 
 /// A handler's code.
 pub type Code = unsafe extern "C" fn(*mut Context);
@@ -77,8 +78,13 @@ impl<'a> Image<'a> {
         Some(unsafe { self.read(self.header.handlers, index) })
     }
 
+    /// Place of the first shard, bytes of each, and their number.
+    pub(crate) fn shards(&self) -> (u64, u64, u32) {
+        (self.header.shards, self.header.shard_stride, self.header.shard_count)
+    }
+
     /// The lock set of a handler.
-    pub(crate) fn locks(&self, handler: &HandlerEntry) -> impl DoubleEndedIterator<Item = u64> + Clone {
+    pub(crate) fn locks(&self, handler: &HandlerEntry) -> impl DoubleEndedIterator<Item = LockEntry> + Clone {
         let (image, at) = (*self, handler.locks);
         // SAFETY: the handler is one of this image (`handler` gave it out), so its lock set lies in it.
         (0..handler.lock_count).map(move |index| unsafe { image.read(at, index) })
@@ -105,6 +111,14 @@ impl<'a> Image<'a> {
         }
         // SAFETY: in bounds by the check, unchanged for 'a by the contract of `new`.
         unsafe { core::slice::from_raw_parts(self.base.add(text.at as usize), text.len as usize) }
+    }
+
+    /// Directive `index` of the format at `at`; `None` if it is not in the image.
+    pub(crate) fn directive(&self, at: u32, index: u32) -> Option<Directive> {
+        const BYTES: u64 = size_of::<Directive>() as u64;
+        let end = u64::from(index).checked_add(1)?.checked_mul(BYTES)?.checked_add(u64::from(at))?;
+        // SAFETY: in the image by the check; any bytes are a `Directive`.
+        (end <= u64::from(self.header.size)).then(|| unsafe { self.read(at, index) })
     }
 
     /// Entry `index` of the table at `at`.

@@ -1,6 +1,6 @@
 //! The key of an array access, as compiled code hands it over: private memory, read through addresses.
 
-use rstap_abi::layout::{KeyPart, MAX_STRING_KEYS_MASK};
+use rstap_abi::layout::{KeyPart, MAX_STRING_KEYS_MASK, hash};
 
 use crate::arena::load_word;
 
@@ -65,11 +65,11 @@ impl<'k> Key<'k> {
 }
 
 /// Hash of no part.
-pub(crate) const SEED: u64 = 0x9e37_79b9_7f4a_7c15;
+pub(crate) const SEED: u64 = hash::SEED;
 
-/// One step of the hash: both halves of a 128-bit product, so that each bit of the input reaches the low bits.
+/// One step of the hash.
 #[inline(always)]
-pub(crate) fn mix(hash: u64, word: u64) -> u64 {
-    let product = u128::from(hash ^ word).wrapping_mul(0xa076_1d64_78bd_642f_u128);
+pub(crate) fn mix(so_far: u64, word: u64) -> u64 {
+    let product = u128::from(so_far ^ word).wrapping_mul(hash::MULTIPLIER as u128);
     product as u64 ^ (product >> 64) as u64
 }

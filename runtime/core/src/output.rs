@@ -4,6 +4,8 @@ use rstap_abi::fault::Fault;
 use rstap_abi::record::{FaultRecord, RecordKind};
 
 use crate::arena::{Arena, Checked};
+use crate::image::Image;
+use crate::packed;
 use crate::ring::{Found, Position, Ring};
 use crate::setup::Plan;
 
@@ -12,8 +14,6 @@ use crate::setup::Plan;
 pub struct Record<'b> {
     /// What it is.
     pub kind: RecordKind,
-    /// When it was made, by the monotonic clock, in nanoseconds.
-    pub time: u64,
     /// Rises from record to record.
     pub seq: u64,
     /// Its bytes.
@@ -59,9 +59,9 @@ impl<'a> Consumer<'a> {
         for _ in 0..self.ring.capacity() {
             match self.position.next(&self.ring, buffer, &is_alive) {
                 Found::Nothing => break,
-                Found::Record { kind, time, seq, payload } => {
+                Found::Record { kind, seq, payload } => {
                     drained.records = drained.records.saturating_add(1);
-                    take(Record { kind, time, seq, payload });
+                    take(Record { kind, seq, payload });
                 }
                 Found::Lost => drained.lost = drained.lost.saturating_add(1),
                 Found::Corrupt => {
@@ -72,6 +72,11 @@ impl<'a> Consumer<'a> {
         }
         drained
     }
+}
+
+/// Hands the text of a [`RecordKind::Formatted`] record to `put`, piece by piece. `image` is that of the program.
+pub fn put_formatted(image: &Image<'_>, payload: &[u8], mut put: impl FnMut(&[u8])) {
+    packed::print(image, payload, &mut put);
 }
 
 /// Head, sites of callers and text of a fault record's payload; `None` if it is not one.

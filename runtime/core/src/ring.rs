@@ -1,7 +1,7 @@
 //! The output ring: many producers in many processes, one consumer, words of 64 bits.
 //!
-//! A record is a header word, a word of kind and length, the time, and the payload, in words that wrap around the
-//! ring's end. Positions count words since the start of the session.
+//! A record is a header word, a word of kind and length, and the payload, in words that wrap around the ring's end.
+//! Records are in the order in which they got their room, which is the order of output; no clock is asked. Positions count words since the start of the session.
 //!
 //! ```text
 //! free      0                       lap            what the consumer leaves in each word
@@ -23,7 +23,7 @@ use crate::arena::{Arena, Checked, Corrupt, Shared, load_word, store_word};
 use crate::atomic::Atomic;
 
 /// Words of a record before its payload.
-pub const HEADER_WORDS: u64 = 3;
+pub const HEADER_WORDS: u64 = 2;
 
 /// [`RingHead`] as it lies in the arena.
 #[repr(C, align(64))]
@@ -105,7 +105,7 @@ pub(crate) enum Found<'b> {
     /// No record that is complete.
     Nothing,
     /// A record.
-    Record { kind: RecordKind, time: u64, seq: u64, payload: &'b [u8] },
+    Record { kind: RecordKind, seq: u64, payload: &'b [u8] },
     /// A record whose producer died in it, or that makes no sense.
     Lost,
     /// The ring was overwritten; it has been emptied.
@@ -134,7 +134,7 @@ impl<'a, W: Atomic<u64>> Ring<'a, W> {
     const TRIES: u32 = 64;
 
     /// Appends a record whose payload is `parts` one after the other.
-    pub fn push(&self, owner: u32, kind: RecordKind, time: u64, parts: &[&[u8]]) -> Result<(), Refused> {
+    pub fn push(&self, owner: u32, kind: RecordKind, parts: &[&[u8]]) -> Result<(), Refused> {
         let len = parts.iter().map(|part| part.len() as u64).fold(0, u64::saturating_add);
         let words = len.div_ceil(8).saturating_add(HEADER_WORDS);
         if words > self.words.len() as u64 || words > WORDS_MASK {
@@ -142,7 +142,6 @@ impl<'a, W: Atomic<u64>> Ring<'a, W> {
         }
         let at = self.reserve(owner, words)?;
         self.put(at.wrapping_add(1), (len & 0xffff_ffff) | (kind as u64) << 32);
-        self.put(at.wrapping_add(2), time);
         self.put_payload(at.wrapping_add(HEADER_WORDS), parts);
         let committed = Header { state: COMMITTED, words, owner, lap: self.lap(at) };
         if let Some(word) = self.word(at) {
@@ -340,7 +339,7 @@ fn read_record<'b, W: Atomic<u64>>(
     for (step, chunk) in (0u64..).zip(payload.chunks_mut(8)) {
         store_word(ring.take(first.wrapping_add(step)), chunk);
     }
-    Found::Record { kind, time: ring.take(at.wrapping_add(2)), seq: at, payload }
+    Found::Record { kind, seq: at, payload }
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@ pub(crate) struct SessionCells {
     pub state: AtomicU64,
     pub exit: AtomicU64,
     pub enablings: AtomicU64,
+    pub shards: AtomicU64,
     pub limits: [AtomicU64; LIMIT_COUNT],
     pub counts: CountCells,
 }
@@ -123,6 +124,29 @@ impl<'a> SessionView<'a> {
     #[inline]
     pub fn is_running(&self) -> bool {
         self.state() == state::RUNNING && self.cells.exit.load(Relaxed) == 0
+    }
+
+    /// Takes a shard for a context, one of the first `count`; 0, which any number of contexts use at once, when no
+    /// other is left.
+    pub fn claim_shard(&self, count: u64) -> u64 {
+        let shards = &self.cells.shards;
+        let usable = 1u64.checked_shl(count.min(63) as u32).unwrap_or(0).wrapping_sub(1) & !1;
+        for _ in 0..64 {
+            let taken = shards.load(Relaxed);
+            let number = (usable & !taken).trailing_zeros();
+            let Some(bit) = 1u64.checked_shl(number) else { return 0 };
+            if shards.compare_exchange(taken, taken | bit, AcqRel, Relaxed).is_ok() {
+                return u64::from(number);
+            }
+        }
+        0
+    }
+
+    /// Gives a shard back, for the next context that claims one. What was added to it stays.
+    pub fn free_shard(&self, number: u64) {
+        if number != 0 {
+            self.cells.shards.fetch_and(!1u64.checked_shl(number as u32).unwrap_or(0), Release);
+        }
     }
 
     /// A copy of the counters.

@@ -14,12 +14,12 @@ use rstap_abi::layout::{Histogram, LOG_BUCKETS, SKETCH_BUCKETS, StatShape, stat_
 use crate::arena::{Arena, Checked, Corrupt};
 use crate::sketch;
 
-const COUNT: u64 = 1;
-const SUM: u64 = 2;
-const MIN: u64 = 3;
-const MAX: u64 = 4;
+pub(crate) const COUNT: u64 = 1;
+pub(crate) const SUM: u64 = 2;
+pub(crate) const MIN: u64 = 3;
+pub(crate) const MAX: u64 = 4;
 /// First word that depends on the shape.
-const SHAPED: u64 = 5;
+pub(crate) const SHAPED: u64 = 5;
 
 /// A statistic's shape as the arena has it: an allegation, but one that can do no harm outside the arena.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -79,6 +79,17 @@ impl Shape {
 
     fn sketch_at(self) -> u64 {
         self.buckets_at().wrapping_add(self.buckets())
+    }
+
+    /// Numbers of the words that are buckets.
+    pub fn bucket_words(self) -> core::ops::Range<u64> {
+        self.buckets_at()..self.words()
+    }
+
+    /// Number of the word that is the bucket of a value.
+    #[inline(always)]
+    pub fn bucket_word(self, value: i64) -> u64 {
+        self.buckets_at().wrapping_add(self.bucket_of(value))
     }
 
     /// Words of a statistic of this shape.
@@ -163,8 +174,9 @@ impl<'a> Stat<'a> {
         Stat { arena: *arena, at }
     }
 
+    /// Word `index` of it.
     #[inline(always)]
-    fn word(&self, index: u64) -> Checked<&'a AtomicU64> {
+    pub fn word(&self, index: u64) -> Checked<&'a AtomicU64> {
         self.arena.word(self.at.wrapping_add(index.wrapping_mul(8)))
     }
 
@@ -233,7 +245,7 @@ impl<'a> Stat<'a> {
             self.add_to_variance(shape, value, before.wrapping_add(1) as i64)?;
         }
         if shape.buckets() > 0 {
-            let bucket = self.word(shape.buckets_at().wrapping_add(shape.bucket_of(value)))?;
+            let bucket = self.word(shape.bucket_word(value))?;
             bucket.store(bucket.load(Relaxed).wrapping_add(1), Relaxed);
         }
         if shape.has_sketch() {

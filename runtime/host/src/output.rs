@@ -18,6 +18,7 @@ use std::sync::{Condvar, Mutex, MutexGuard};
 use std::time::Duration;
 
 use rstap_abi::record::{NO_SITE, RecordKind};
+use rstap_core::image::Image;
 use rstap_core::output::{self, Consumer, Record};
 use rstap_program::Program;
 
@@ -108,6 +109,7 @@ struct Taken<'a> {
 /// The consumer.
 pub struct Output<'a> {
     program: &'a Program,
+    image: Image<'a>,
     taken: Mutex<Taken<'a>>,
     written: Condvar,
     asleep: AtomicBool,
@@ -127,8 +129,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl<'a> Output<'a> {
-    /// Of a ring of this many words.
-    pub fn new(program: &'a Program, consumer: Consumer<'a>, ring_words: u64) -> Output<'a> {
+    /// Of a ring of this many words, which handlers of `image` write.
+    pub fn new(
+        program: &'a Program,
+        image: Image<'a>,
+        consumer: Consumer<'a>,
+        ring_words: u64,
+    ) -> Output<'a> {
         let taken = Taken {
             consumer,
             buffer: vec![0; ring_words as usize * 8],
@@ -139,6 +146,7 @@ impl<'a> Output<'a> {
         };
         Output {
             program,
+            image,
             taken: Mutex::new(taken),
             written: Condvar::new(),
             asleep: AtomicBool::new(false),
@@ -187,7 +195,10 @@ impl<'a> Output<'a> {
         let Taken { consumer, buffer, pieces, bytes, warned, speculations } = taken;
         let silent_errors = self.silent_errors;
         let mut sorter = Sorter { program: self.program, silent_errors, pieces, bytes, warned, speculations };
-        let drained = consumer.drain(buffer, is_alive, |record| sorter.take(record));
+        let drained = consumer.drain(buffer, is_alive, |record| match record.kind {
+            RecordKind::Formatted => sorter.formatted(&self.image, record.payload),
+            _ => sorter.take(record),
+        });
         self.lost.fetch_add(drained.lost, Ordering::Relaxed);
         drained.records > 0
     }
@@ -352,16 +363,33 @@ impl Sorter<'_> {
                     self.speculations.remove(&number);
                 }
             }
-            RecordKind::Padding => {}
+            // Formatted ones need the image (`Sorter::formatted`).
+            RecordKind::Padding | RecordKind::Formatted => {}
         }
     }
 
     fn out(&mut self, bytes: &[u8]) {
         *self.bytes += bytes.len();
-        match self.pieces.last_mut() {
-            Some(Piece::Out(last)) => last.extend_from_slice(bytes),
-            _ => self.pieces.push(Piece::Out(bytes.to_vec())),
+        self.text().extend_from_slice(bytes);
+    }
+
+    /// Text for standard output or the file, behind what there is.
+    fn text(&mut self) -> &mut Vec<u8> {
+        if !matches!(self.pieces.last(), Some(Piece::Out(_))) {
+            self.pieces.push(Piece::Out(Vec::new()));
         }
+        match self.pieces.last_mut() {
+            Some(Piece::Out(text)) => text,
+            _ => unreachable!("it was just made"),
+        }
+    }
+
+    fn formatted(&mut self, image: &Image<'_>, payload: &[u8]) {
+        let text = self.text();
+        let before = text.len();
+        output::put_formatted(image, payload, |bytes| text.extend_from_slice(bytes));
+        let more = text.len() - before;
+        *self.bytes += more;
     }
 
     fn err(&mut self, line: Vec<u8>) {
@@ -477,7 +505,7 @@ mod tests {
             (RecordKind::Warning, b"careful".to_vec()),
         ];
         for (kind, payload) in &records {
-            sorter.take(Record { kind: *kind, time: 0, seq: 0, payload });
+            sorter.take(Record { kind: *kind, seq: 0, payload });
         }
         let text = |piece: &Piece| match piece {
             Piece::Out(b) => format!("out {}", String::from_utf8_lossy(b)),

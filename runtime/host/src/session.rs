@@ -276,7 +276,7 @@ impl Session {
         let image = unsafe { self.image.image() }.ok_or(SessionError::BadImage)?;
         let session = SessionView::new(arena).map_err(|_| SessionError::BadPlan)?;
         let consumer = Consumer::new(&arena, &self.plan).map_err(|_| SessionError::BadPlan)?;
-        let mut output = Output::new(&self.program, consumer, self.plan.ring_words);
+        let mut output = Output::new(&self.program, image, consumer, self.plan.ring_words);
         output.silent_errors = self.options.suppress_handler_errors;
         let shared = Shared {
             program: &self.program,

@@ -261,6 +261,8 @@ unsafe fn initialise(config: &Config, slot: *mut Slot) -> bool {
         return false;
     };
     runner.set_seed(sys::time_stamp());
+    // A context is one thread's at a time, so what it adds to its shard nobody else does.
+    runner.claim_shard();
     let own_stack = top.wrapping_sub(VECTOR_AREA) & !15;
     // SAFETY: by the contract.
     unsafe {

@@ -79,7 +79,7 @@ pub fn locals(types: &[Type]) -> Vec<Local> {
 }
 
 pub fn scalar(name: &str, ty: Type) -> Global {
-    Global { name: name.to_owned(), kind: GlobalKind::Scalar(ty), initial: Initial::Zero }
+    Global { name: name.to_owned(), kind: GlobalKind::Scalar(ty), initial: Initial::Zero, sharded: false }
 }
 
 /// A script with one begin probe.
@@ -89,7 +89,8 @@ pub fn script(
     local_types: &[Type],
     body: Vec<Stmt>,
 ) -> Script {
-    let locks = (0..globals.len()).map(|g| Lock { global: GlobalId(g as u32), write: true }).collect();
+    let locks =
+        (0..globals.len()).map(|g| Lock { global: GlobalId(g as u32), write: true, gather: false }).collect();
     Script {
         globals,
         functions,

@@ -60,7 +60,8 @@ fn globals() -> Vec<Global> {
     let map = |key_count, string_keys, value, capacity, wrap| {
         GlobalKind::Map(MapShape { key_count, string_keys, value, capacity, sized: true, wrap })
     };
-    let of = |name: &str, kind| Global { name: name.to_owned(), kind, initial: Initial::Zero };
+    let of =
+        |name: &str, kind| Global { name: name.to_owned(), kind, initial: Initial::Zero, sharded: false };
     vec![
         Global { initial: Initial::Long(7), ..scalar("g0", Type::Long) },
         scalar("g1", Type::Long),

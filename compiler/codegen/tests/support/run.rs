@@ -8,7 +8,7 @@ use rstap_core::arena::{Arena, Line};
 use rstap_core::env::{Clock, Env};
 use rstap_core::handler::{Hit, Memory, Runner};
 use rstap_core::image::Image;
-use rstap_core::output::{Consumer, parse_fault};
+use rstap_core::output::{Consumer, parse_fault, put_formatted};
 use rstap_core::setup;
 use rstap_program::{Initial, Program};
 use rstap_sema::ir::eval::{Environment, Evaluator};
@@ -125,7 +125,7 @@ pub fn execute(program: &Program) -> Vec<Seen> {
         matching: &mut matching,
     };
     let mut runner = Runner::new(image, arena, &program.limits, memory).expect("enough memory");
-    let world = Draining(std::cell::RefCell::new((&mut consumer, Gathered::default())));
+    let world = Draining(image, std::cell::RefCell::new((&mut consumer, Gathered::default())));
     (0..program.probes.len())
         .map(|probe| {
             let mut entry = vec![0; ENTRY_BYTES / 8];
@@ -137,7 +137,7 @@ pub fn execute(program: &Program) -> Vec<Seen> {
             unsafe { hit.set_entry_values(&mut entry) };
             runner.run(&world, probe as u32, hit);
             world.drain();
-            std::mem::take(&mut world.0.borrow_mut().1).seen()
+            std::mem::take(&mut world.1.borrow_mut().1).seen()
         })
         .collect()
 }
@@ -170,16 +170,19 @@ impl Gathered {
 }
 
 /// The world, with a ring that is drained when it is full.
-struct Draining<'c, 'a>(std::cell::RefCell<(&'c mut Consumer<'a>, Gathered)>);
+struct Draining<'c, 'a>(Image<'c>, std::cell::RefCell<(&'c mut Consumer<'a>, Gathered)>);
 
 impl Draining<'_, '_> {
     fn drain(&self) {
-        let (consumer, gathered) = &mut *self.0.borrow_mut();
+        let (consumer, gathered) = &mut *self.1.borrow_mut();
         let drained = consumer.drain(
             &mut vec![0; 1 << 16],
             |_| true,
             |record| match record.kind {
                 RecordKind::Output => gathered.output.extend_from_slice(record.payload),
+                RecordKind::Formatted => {
+                    put_formatted(&self.0, record.payload, |text| gathered.output.extend_from_slice(text));
+                }
                 RecordKind::Fault => {
                     let (head, _, text) = parse_fault(record.payload).expect("a fault record");
                     let fault = Fault::from_code(head.fault).expect("a known fault");

@@ -126,7 +126,7 @@ impl Failure {
             Fault::OverloadsExhausted => "all functions exhausted".to_owned(),
             Fault::ReadFault => format!("read fault [man error::fault] at {:#x}", self.value),
             Fault::WriteFault => format!("write fault [man error::fault] at {:#x}", self.value),
-            Fault::Abort | Fault::ScratchExhausted | Fault::CorruptArena | Fault::Crash => {
+            Fault::Abort | Fault::ScratchExhausted | Fault::CorruptArena | Fault::Crash | Fault::Busy => {
                 format!("{:?}", self.fault)
             }
         };

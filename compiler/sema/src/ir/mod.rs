@@ -75,6 +75,8 @@ pub struct Global {
     pub kind: GlobalKind,
     /// Its first value (scalars).
     pub initial: Initial,
+    /// Whether handlers only add to it, each context to a part of its own.
+    pub sharded: bool,
 }
 
 /// Kinds of global.
@@ -148,6 +150,8 @@ pub struct Lock {
     pub global: GlobalId,
     /// Whether it writes it.
     pub write: bool,
+    /// Whether its parts are gathered in it first: it is sharded, and the handler reads it.
+    pub gather: bool,
 }
 
 /// A probe with its place.

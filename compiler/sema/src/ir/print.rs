@@ -39,6 +39,9 @@ impl<'s> Printer<'s> {
     fn script(&mut self) {
         for global in &self.script.globals {
             put!(self, "global {}: {}", global.name, kind(global.kind));
+            if global.sharded {
+                put!(self, ", sharded");
+            }
             match &global.initial {
                 Initial::Zero => {}
                 Initial::Long(value) => put!(self, " = {value}"),
@@ -61,7 +64,11 @@ impl<'s> Printer<'s> {
                 .locks
                 .iter()
                 .map(|lock| {
-                    let mode = if lock.write { "write" } else { "read" };
+                    let mode = match (lock.gather, lock.write) {
+                        (true, _) => "gather",
+                        (false, true) => "write",
+                        (false, false) => "read",
+                    };
                     format!("{} ({mode})", self.global(lock.global))
                 })
                 .collect();

@@ -1,7 +1,7 @@
 //! Walks over statements and expressions, and the one rule that both the generated code and the evaluator follow:
 //! how many actions a run of statements costs.
 
-use super::{Expr, ExprKind, Foreach, Format, LocalId, Place, SiteId, StatRef, Stmt};
+use super::{BinaryOp, Expr, ExprKind, Foreach, Format, LocalId, Place, SiteId, StatRef, Stmt, Type};
 
 /// A maximal run of statements that are charged together (MAXACTION), before the first of them is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +75,14 @@ pub fn expressions(statement: &Stmt) -> Vec<&Expr> {
         Stmt::DeleteElement(_, key, _) => key.iter().flatten().collect(),
         _ => Vec::new(),
     }
+}
+
+/// The expression of a statement that adds to a long and does nothing else (`n++`, `a[k] += 2`): nobody uses its value.
+pub fn statement_addition(statement: &Stmt) -> Option<&Expr> {
+    let (Stmt::Expr(expr) | Stmt::Loop(_, _, Some(expr))) = statement else { return None };
+    let adds = |op: &BinaryOp| matches!(op, BinaryOp::Add | BinaryOp::Sub);
+    let ExprKind::Update { op, operand, .. } = &expr.kind else { return None };
+    (adds(op) && operand.ty == Type::Long).then_some(expr)
 }
 
 /// The operands of an expression, in the order of evaluation.

@@ -142,7 +142,7 @@ impl<'a, 'd> Lowerer<'a, 'd> {
             Some(Literal::String(s)) if s.is_empty() => Initial::Zero,
             Some(Literal::String(s)) => Initial::String(s.clone()),
         };
-        ir::Global { name: global.name.clone(), kind, initial: declared }
+        ir::Global { name: global.name.clone(), kind, initial: declared, sharded: false }
     }
 
     fn map_shape(&self, global: &hir::Global, types: &crate::types::GlobalType) -> MapShape {

@@ -16,7 +16,7 @@ use crate::walk::{self, Item, Walk};
 /// Arrays. `map` is a `MapShape::handle`, `key` the address of key parts.
 impl<'c, E: Env> Call<'c, E> {
     #[inline(always)]
-    fn map(&self, map: i64) -> Checked<Map<'c>> {
+    pub(super) fn map(&self, map: i64) -> Checked<Map<'c>> {
         Map::open(self.arena, map as u64, &self.context.limits)
     }
 
@@ -40,7 +40,7 @@ impl<'c, E: Env> Call<'c, E> {
     }
 
     #[inline(always)]
-    fn key(&self, map: &Map<'_>, key: i64) -> Key<'c> {
+    pub(super) fn key(&self, map: &Map<'_>, key: i64) -> Key<'c> {
         // SAFETY: compiled code passes as many parts as the handle says, from its own memory, each of its type; the
         // handle comes from the image and not from the arena.
         unsafe {

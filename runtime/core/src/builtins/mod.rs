@@ -7,6 +7,7 @@ mod memory;
 mod printing;
 mod process;
 mod regex;
+mod shards;
 mod stats;
 mod strings;
 
@@ -112,6 +113,7 @@ pub(crate) fn fault_words(fault: Fault, value: u64, out: &mut Text<'_>) {
         Fault::Abort => b"aborted",
         Fault::ScratchExhausted => b"too many nested foreach loops, their memory is used up",
         Fault::CorruptArena => b"memory shared with the target was overwritten",
+        Fault::Busy => b"the lock of a sharded array was busy",
         Fault::Crash => b"the handler's code crashed, please report this bug of rstap",
         Fault::Raised | Fault::BadArgument => b"",
     };

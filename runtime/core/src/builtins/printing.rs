@@ -23,6 +23,10 @@ impl<'c, E: Env> Call<'c, E> {
     pub fn printf(&mut self, directives: i64, count: i64, arguments: i64) {
         let (directives, arguments) = self.format(directives, count, arguments);
         let source = Constants(self.image());
+        if self.pack(directives, arguments, &source) {
+            return;
+        }
+        self.unpack();
         let before = self.context.output_len;
         if let Err(unreadable) = format::print(directives, arguments, &source, &mut Output(self)) {
             self.context.output_len = before.min(self.context.output_len);

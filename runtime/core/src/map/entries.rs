@@ -12,11 +12,17 @@ use crate::stat::Stat;
 impl<'a> Map<'a> {
     /// First entry in the order of insertion, 0 if there is none.
     pub fn first(&self) -> Entry {
+        if self.handle.sharded {
+            return self.gathered().min(1);
+        }
         self.cells.first.load(Relaxed)
     }
 
     /// The entry inserted after this one, 0 if there is none.
     pub fn next(&self, entry: Entry) -> Checked<Entry> {
+        if self.handle.sharded {
+            return Ok(if entry < self.gathered() { entry.wrapping_add(1) } else { 0 });
+        }
         Ok(self.links(entry)?.next.load(Relaxed))
     }
 
@@ -38,6 +44,11 @@ impl<'a> Map<'a> {
     /// Which key parts are strings, by bits.
     pub fn string_mask(&self) -> u16 {
         self.handle.strings
+    }
+
+    /// Whether its values are statistics.
+    pub fn has_stats(&self) -> bool {
+        self.handle.value > STRING
     }
 
     /// Whether its values are strings.

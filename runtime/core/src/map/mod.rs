@@ -8,16 +8,23 @@
 //! Entries are named by index + 1; 0 is none. A free entry has stamp 0 and is chained to the next free one; the stamp
 //! of an entry in use is never that of another, so that a walk notices when an entry was deleted under it.
 //!
+//! A sharded array (`crate::shard`) is never made smaller: entries are in the order of insertion as they lie, one that
+//! was made is never freed, so it can be looked for without a lock. Its list is not used. Its values are in the
+//! shards; what a reader sees in the entries are those gathered last, of the entries that there were then.
+//!
 //! The caller holds the global's lock. While the structure is being changed the header says so; if it still does when
 //! the next one comes, its writer died in the middle, and the array is emptied.
 
 mod entries;
+mod sharded;
 
-use core::sync::atomic::Ordering::{Relaxed, Release};
+use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicU32, AtomicU64, fence};
 
 use rstap_abi::fault::Fault;
-use rstap_abi::layout::{ENTRY_HEADER, GLOBAL_ALIGN, MAP_HEADER, MapShape, VALUE, ValueShape, string_size};
+use rstap_abi::layout::{
+    ENTRY_HEADER, GLOBAL_ALIGN, MAP_HEADER, MapShape, SHARDED, VALUE, ValueShape, string_size,
+};
 use rstap_abi::limits::Limits;
 
 use crate::arena::{Arena, Checked, Corrupt, Shared};
@@ -47,7 +54,9 @@ struct MapCells {
     descriptor: AtomicU64,
     start: AtomicU64,
     interval: AtomicU64,
-    spare: [AtomicU64; 4],
+    /// Entries of a sharded array that are gathered.
+    gathered: AtomicU64,
+    spare: [AtomicU64; 3],
 }
 
 const _: () = assert!(size_of::<MapCells>() as u64 == MAP_HEADER);
@@ -79,16 +88,19 @@ pub(crate) struct Handle {
     pub keys: u32,
     pub strings: u16,
     pub value: u64,
+    pub sharded: bool,
 }
 
 impl Handle {
     #[inline(always)]
     pub const fn decode(handle: u64) -> Handle {
         Handle {
-            at: handle & ((1 << 48) - 1),
+            // Globals are aligned; a lock set uses the low bits.
+            at: handle & ((1 << 48) - 1) & !(GLOBAL_ALIGN - 1),
             keys: (handle >> 48 & 15) as u32,
             strings: (handle >> 52 & 0x1ff) as u16,
             value: handle >> 61 & 3,
+            sharded: handle & SHARDED != 0,
         }
     }
 }
@@ -173,7 +185,7 @@ impl<'a> Map<'a> {
     /// Whether a writer died while changing the structure.
     #[inline(always)]
     pub fn is_broken(&self) -> bool {
-        self.cells.changing.load(Relaxed) != 0
+        !self.handle.sharded && self.cells.changing.load(Relaxed) != 0
     }
 
     /// Most steps that following links can take when they make sense.
@@ -184,7 +196,7 @@ impl<'a> Map<'a> {
 
     /// Entries in it.
     pub fn count(&self) -> u32 {
-        self.cells.count.load(Relaxed)
+        if self.handle.sharded { self.gathered() } else { self.cells.count.load(Relaxed) }
     }
 
     #[inline(always)]
@@ -213,12 +225,13 @@ impl<'a> Map<'a> {
         if self.is_broken() {
             return Ok(None);
         }
-        self.find_hashed(key, key.hash())
+        let found = self.find_hashed(key, key.hash())?;
+        Ok(found.filter(|entry| !self.handle.sharded || *entry <= self.gathered()))
     }
 
     #[inline(always)]
     fn find_hashed(&self, key: &Key<'_>, hash: u64) -> Checked<Option<Entry>> {
-        let mut entry = self.head(hash)?.load(Relaxed);
+        let mut entry = self.head(hash)?.load(Acquire);
         for _ in 0..=self.step_limit() {
             if entry == 0 {
                 return Ok(None);
