@@ -150,6 +150,7 @@ fn batches(
         matching: &mut matching,
     };
     let mut runner = Runner::new(image, arena, &program.limits, memory).expect("enough memory");
+    runner.claim_shard();
     let env = Thread(thread + 1);
     // Values saved at entry come before the return that uses them.
     let mut probes: Vec<(u32, bool)> = Vec::new();
@@ -203,8 +204,8 @@ impl Env for Thread {
         true
     }
 
-    fn pause_us(&self, _us: u64) {
-        std::thread::yield_now();
+    fn pause_us(&self, us: u64) {
+        std::thread::sleep(std::time::Duration::from_micros(us));
     }
 
     fn time_ns(&self, _clock: Clock) -> i64 {
