@@ -239,6 +239,17 @@ fn threads_count_exactly_in_shards() {
 }
 
 #[test]
+fn a_context_that_is_gone_leaves_its_shard_to_the_next() {
+    let stage = Stage::new(&adding(9));
+    // Each has one of its own, so they have it one after the other.
+    for _ in 0..2 * rstap_abi::limits::MAX_SHARDS {
+        assert_eq!(stage.run(1, 0, true, 0..9).len(), 9);
+    }
+    let hits = u64::from(18 * rstap_abi::limits::MAX_SHARDS);
+    assert!(stage.printed().starts_with(&format!("{hits} {hits} ")), "{}", stage.printed());
+}
+
+#[test]
 fn a_full_sharded_array_is_a_fault() {
     let stage = Stage::new(&adding(9));
     let outcomes = stage.run(1, 0, true, 0..10);

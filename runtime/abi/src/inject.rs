@@ -10,7 +10,7 @@
 //!
 //! The pool is wiped by fork (MADV_WIPEONFORK): all zero means that no thread has a context yet.
 
-use crate::limits::Limits;
+use crate::limits::{Limits, MAX_SHARDS};
 
 /// Exported by the blob: where a [`Config`] is to be written.
 pub const CONFIG_SYMBOL: &str = "RSTAP_PAYLOAD_CONFIG";
@@ -165,7 +165,11 @@ pub struct PoolHead {
     pub used: u64,
     /// Hits that found the lock held for too long.
     pub missed: u64,
+    /// Addresses of the contexts that have shards of their own, by shard.
+    pub shards: [u64; MAX_SHARDS as usize],
 }
+
+const _: () = assert!(size_of::<PoolHead>() as u64 <= POOL_HEAD);
 
 /// Which thread has which context.
 #[repr(C)]

@@ -47,7 +47,16 @@ pub struct Runner<'a> {
     arena: Arena<'a>,
     image: Image<'a>,
     shards: Shards,
+    /// The one in use; 0 is everybody's.
+    shard: u64,
     session: SessionView<'a>,
+}
+
+/// Its shard is free for others then; what was added to it stays.
+impl Drop for Runner<'_> {
+    fn drop(&mut self) {
+        self.session.free_shard(self.shard);
+    }
 }
 
 /// Tries of a handler that no thread of the target waits for: about a second, with the default delay between them.
@@ -106,7 +115,7 @@ impl<'a> Runner<'a> {
     /// A runner for handlers of `image` on `arena`. `None` if `memory.tokens` is too small for these limits, or the
     /// arena is not a session's or not one for this image.
     ///
-    /// It adds to sharded globals in the shard that all share who have none of their own ([`Runner::use_shard`]).
+    /// It adds to sharded globals in the shard that all share who have none of their own ([`Runner::claim_shard`]).
     pub fn new(
         image: Image<'a>,
         arena: Arena<'a>,
@@ -136,25 +145,39 @@ impl<'a> Runner<'a> {
         };
         let session = SessionView::new(arena).ok()?;
         let shards = Shards::of(&image, &arena)?;
-        let mut runner = Runner { context, arena, image, shards, session };
+        let mut runner = Runner { context, arena, image, shards, shard: 0, session };
         runner.use_shard(0);
         Some(runner)
     }
 
-    /// Adds to sharded globals in this shard from now on: one that no other context uses, or 0, which all may use and
-    /// which is slower. Of numbers that the image has no shards for, all are 0.
-    pub fn use_shard(&mut self, number: u64) {
+    fn use_shard(&mut self, number: u64) {
         let own = self.shards.offset(number).filter(|_| number != 0);
         let at = own.or_else(|| self.shards.offset(0));
+        self.shard = if own.is_some() { number } else { 0 };
         self.context.shard = at.map_or(0, |at| self.context.arena.wrapping_add(at));
         self.context.shard_shared = u32::from(own.is_none());
     }
 
-    /// Takes a shard of its own, while there are any; its number, for [`SessionView::free_shard`].
+    /// Adds to sharded globals in a shard of its own from now on, if one is left, which goes back when the runner is
+    /// dropped. The number of its shard, below [`rstap_abi::limits::MAX_SHARDS`]; 0 is the one that all share who have
+    /// none of their own.
     pub fn claim_shard(&mut self) -> u64 {
-        let number = self.session.claim_shard(self.shards.count());
+        if self.shard == 0 {
+            self.use_shard(self.session.claim_shard(self.shards.count()));
+        }
+        self.shard
+    }
+
+    /// Whether there are sharded globals, and it has no shard of its own to add to them.
+    pub fn lacks_shard(&self) -> bool {
+        self.shard == 0 && self.shards.count() > 1
+    }
+
+    /// Takes the shard of another runner of this session, which is left with the one that all share.
+    pub fn take_shard_of(&mut self, other: &mut Runner<'_>) {
+        let number = core::mem::take(&mut other.shard);
+        other.use_shard(0);
         self.use_shard(number);
-        number
     }
 
     /// Sets the seed of `randint`.
@@ -218,7 +241,13 @@ impl<'a> Runner<'a> {
     }
 
     #[inline]
-    fn run_with_state<E: Env>(&mut self, env: &E, handler: &HandlerEntry, code: Code, patiently: bool) -> Outcome {
+    fn run_with_state<E: Env>(
+        &mut self,
+        env: &E,
+        handler: &HandlerEntry,
+        code: Code,
+        patiently: bool,
+    ) -> Outcome {
         let session = self.session;
         let locks = Locks::new(self, handler, env);
         let taken = match patiently {

@@ -113,7 +113,6 @@ impl<'w, 's> Worker<'w, 's> {
         };
         let mut runner = Runner::new(shared.image, shared.arena, &shared.program.limits, memory)?;
         runner.set_seed(crate::sys::cycles());
-        // For the session: workers live as long.
         runner.claim_shard();
         let owner = nix::unistd::gettid().as_raw() as u32;
         Some(Worker { shared, runner, owner, entry_values: Vec::new() })

@@ -144,6 +144,9 @@ pub unsafe extern "C" fn claim(fs_base: u64, stack_pointer: u64) -> *mut Slot {
         } else if slot.state == state::BUSY && !is_abandoned(slot, stack_pointer) {
             return skip(Skip::Reentrant);
         }
+        if slot.runner.lacks_shard() {
+            give_shard(head, slot);
+        }
         adopt(slot, fs_base);
         if !choose_stack(config, slot, stack_pointer) {
             return skip(Skip::LowStack);
@@ -193,7 +196,6 @@ fn unused(config: &Config, head: &mut PoolHead) -> Option<u64> {
         head.used = head.used.wrapping_add(1);
         return Some(context);
     }
-    let pid = sys::ask(number::GETPID, 0, 0) as usize;
     let table = config.pool.wrapping_add(KEYS) as *mut KeyEntry;
     for index in 0..(1usize << KEY_BITS).wrapping_add(KEY_TAIL as usize) {
         // SAFETY: as in `find`.
@@ -203,9 +205,7 @@ fn unused(config: &Config, head: &mut PoolHead) -> Option<u64> {
         }
         // SAFETY: as in `claim`.
         let slot = unsafe { &mut *(place.context as *mut Slot) };
-        // SAFETY: tgkill(2) with signal 0 only asks.
-        let asked = unsafe { sys::call(number::TGKILL, [pid, slot.tid as usize, 0, 0, 0, 0]) };
-        if asked == sys::ESRCH.wrapping_neg() {
+        if has_ended(slot.tid) {
             let context = place.context;
             // The key stays, as other keys may have been placed behind it, but leads nowhere it could be taken for
             // that of a thread: no fs base is 1.
@@ -215,6 +215,35 @@ fn unused(config: &Config, head: &mut PoolHead) -> Option<u64> {
         }
     }
     None
+}
+
+/// Gives a context a shard of its own: one that is free, or that of a thread that has ended. A context is one thread's
+/// at a time, so what it adds to its shard nobody else does.
+fn give_shard(head: &mut PoolHead, slot: &mut Slot) {
+    let mut number = slot.runner.claim_shard() as usize;
+    if number == 0 {
+        for (other, context) in head.shards.iter().enumerate() {
+            // SAFETY: the table has contexts of this pool, which only the thread they belong to and holders of the
+            // lock use; the thread of this one has ended, and it is not the one in hand, which has no shard.
+            let Some(ended) = (unsafe { (*context as *mut Slot).as_mut() }) else { continue };
+            if has_ended(ended.tid) {
+                slot.runner.take_shard_of(&mut ended.runner);
+                number = other;
+                break;
+            }
+        }
+    }
+    if let Some(place) = head.shards.get_mut(number).filter(|_| number != 0) {
+        *place = slot as *mut Slot as u64;
+    }
+}
+
+/// Whether a thread of this process is no more.
+fn has_ended(tid: u32) -> bool {
+    let pid = sys::ask(number::GETPID, 0, 0) as usize;
+    // SAFETY: tgkill(2) with signal 0 only asks.
+    let asked = unsafe { sys::call(number::TGKILL, [pid, tid as usize, 0, 0, 0, 0]) };
+    asked == sys::ESRCH.wrapping_neg()
 }
 
 /// # Safety
@@ -261,8 +290,6 @@ unsafe fn initialise(config: &Config, slot: *mut Slot) -> bool {
         return false;
     };
     runner.set_seed(sys::time_stamp());
-    // A context is one thread's at a time, so what it adds to its shard nobody else does.
-    runner.claim_shard();
     let own_stack = top.wrapping_sub(VECTOR_AREA) & !15;
     // SAFETY: by the contract.
     unsafe {
