@@ -16,6 +16,7 @@ use rstap_core::handler::Hit;
 
 use crate::env::{InTarget, VectorRegisters};
 use crate::slot::{self, LIVE, REGISTERS, RSTAP_PAYLOAD_CONFIG, Slot, config};
+use crate::sys::number;
 
 /// What [`rstap_payload_abi_version`] must give for the blob to be used with an image and an arena.
 #[unsafe(no_mangle)]
@@ -27,8 +28,12 @@ pub extern "C" fn rstap_payload_abi_version() -> u32 {
 const ODD_FLAGS: u32 = 1 << 10 | 1 << 18;
 /// Single steps of a debugger, which must not come back with the flags.
 const TRAP_FLAG: u32 = 1 << 8;
-/// Tries to take the pool's lock, of some 40 cycles each.
-const TRIES: u32 = 100_000;
+/// Pauses between tries to take the pool's lock, each of [`PAUSE_NS`]: whoever has it may be waiting for a cpu.
+const PAUSES: u32 = 500;
+/// Tries before each pause, of some 40 cycles each: the lock is kept for some system calls.
+const TRIES: u32 = 256;
+/// What a pause is at least.
+const PAUSE_NS: u32 = 50_000;
 
 /// Hits of a thread between two looks whether rstap is still there.
 const OWNER_CHECK: u32 = 1 << 16;
@@ -211,7 +216,29 @@ pub unsafe extern "C" fn rstap_payload_enter() {
         "jnc 52f",
         "pause",
         "dec edx",
+        "test edx, {between}",
         "jnz 51b",
+        "test edx, edx",
+        "jz 53f",
+        // nanosleep(2); a system call changes rax, rcx and r11 only.
+        "push r11",
+        "push rcx",
+        "push rdi",
+        "push rsi",
+        "push {pause_ns}",
+        "push 0",
+        "mov rdi, rsp",
+        "xor esi, esi",
+        "mov eax, {nanosleep}",
+        "syscall",
+        "add rsp, 16",
+        "pop rsi",
+        "pop rdi",
+        "pop rcx",
+        "pop r11",
+        "rdfsbase rax",
+        "jmp 51b",
+        "53:",
         "lock inc qword ptr [rcx + {missed}]",
         "jmp 9f",
         "52:",
@@ -302,7 +329,10 @@ pub unsafe extern "C" fn rstap_payload_enter() {
         missed = const offset_of!(PoolHead, missed),
         claim_pointer = const offset_of!(PoolHead, stack_pointer),
         claim_stack = const POOL_HEAD + CLAIM_STACK - 320,
-        tries = const TRIES,
+        tries = const TRIES * PAUSES,
+        between = const TRIES - 1,
+        pause_ns = const PAUSE_NS,
+        nanosleep = const number::NANOSLEEP,
         odd_flags = const ODD_FLAGS,
         no_trap = const !TRAP_FLAG as i32,
         rax = const reg(r::RAX),
