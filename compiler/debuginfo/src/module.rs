@@ -214,6 +214,11 @@ impl<'d> Module<'d> {
         self.elf.is_executable(address)
     }
 
+    /// Whether Go's linker made it: the tables of its runtime are there in stripped programs too.
+    pub fn is_go(&self) -> bool {
+        [".gopclntab", ".go.buildinfo"].iter().any(|name| self.elf.section(name).is_some())
+    }
+
     /// Up to `len` bytes at `address`, fewer at the end of the segment; `None` where the file has none.
     pub fn bytes_at(&self, address: LinkAddr, len: usize) -> Option<&'d [u8]> {
         self.elf.bytes_at(address, len)

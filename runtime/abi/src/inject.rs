@@ -8,7 +8,8 @@
 //! area   (read, execute), near the text of each probed file: the way into the blob, trampolines
 //! ```
 //!
-//! The pool is wiped by fork (MADV_WIPEONFORK): all zero means that no thread has a context yet.
+//! The first page of the pool is wiped by fork (MADV_WIPEONFORK): a lock that another thread held must not be held in the
+//! child for ever. The rest goes on there: the child's one thread returns from functions that its parent has entered.
 
 use crate::limits::{Limits, MAX_SHARDS};
 
@@ -27,8 +28,10 @@ pub const CONTEXTS: u64 = 4096;
 pub const KEY_BITS: u32 = 14;
 /// Places behind the last, so that a search need not wrap round.
 pub const KEY_TAIL: u64 = 64;
-/// Bytes of [`PoolHead`] with what follows it up to the stack of claims.
-pub const POOL_HEAD: u64 = 4096;
+/// Bytes of the pool that a fork wipes: [`PoolHead`].
+pub const POOL_WIPED: u64 = 4096;
+/// Bytes of the pool before the stack of claims: the number of contexts that were ever used stands at [`POOL_WIPED`].
+pub const POOL_HEAD: u64 = 2 * POOL_WIPED;
 /// Bytes of the stack on which contexts are claimed.
 pub const CLAIM_STACK: u64 = 64 * 1024;
 
@@ -90,13 +93,18 @@ pub struct ContextMemory {
     pub tokens: u64,
     /// For regular expressions.
     pub matching: u64,
-    /// For calls that have not returned.
+    /// For calls that have not returned: records of `frame` bytes each.
     pub frames: u64,
     /// The stack, at the end.
     pub stack: u64,
     /// Of that, what one handler with everything it calls needs at most.
     pub stack_needed: u64,
+    /// Bytes of a record in `frames`; 0 if there are none.
+    pub frame: u64,
 }
+
+/// Words of a record of a call that has not returned, before the values that were saved at its entry.
+pub const FRAME_HEAD: usize = 3;
 
 impl ContextMemory {
     /// Bytes of a context.
@@ -141,6 +149,7 @@ impl Config {
             frames: 0,
             stack: 0,
             stack_needed: 0,
+            frame: 0,
         },
         clock: 0,
         target: 0,
@@ -151,7 +160,7 @@ impl Config {
 }
 
 // Without padding: it is written as bytes.
-const _: () = assert!(size_of::<Config>() == 8 * 24 + RANGES * size_of::<Range>() + size_of::<Limits>());
+const _: () = assert!(size_of::<Config>() == 8 * 25 + RANGES * size_of::<Range>() + size_of::<Limits>());
 
 /// The first bytes of the pool.
 #[repr(C)]
@@ -161,8 +170,6 @@ pub struct PoolHead {
     pub lock: u64,
     /// Its stack pointer.
     pub stack_pointer: u64,
-    /// Contexts in use.
-    pub used: u64,
     /// Hits that found the lock held for too long.
     pub missed: u64,
     /// Addresses of the contexts that have shards of their own, by shard.

@@ -8,7 +8,7 @@ use rstap_core::arena::Arena;
 use rstap_core::handler::{self, Outcome, Runner};
 use rstap_core::image::Image;
 use rstap_core::session::{SessionView, Skip};
-use rstap_program::{ProbeId, Program};
+use rstap_program::{CodeKind, Point, Probe, ProbeId, Program};
 
 use crate::backend::inject::home::context_memory;
 use crate::backend::{FxSave, Handlers, Hit, Verdict};
@@ -76,7 +76,9 @@ impl WorkerMemory {
     /// How large the same is in a target, for each thread.
     pub fn sizes_in_target(program: &Program, stack: u32) -> ContextMemory {
         let scratch = scratch_words(program) as u64 * 8;
-        context_memory(longest_string(program) as u64, OUTPUT as u64, scratch, u64::from(stack))
+        let is_return = |probe: &&Probe| matches!(probe.point, Point::Code { kind: CodeKind::Return, .. });
+        let values = program.probes.iter().filter(is_return).map(|probe| u64::from(probe.entry_bytes)).max();
+        context_memory(longest_string(program) as u64, OUTPUT as u64, scratch, u64::from(stack), values)
     }
 }
 

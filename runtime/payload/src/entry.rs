@@ -12,9 +12,10 @@ use core::mem::offset_of;
 
 use rstap_abi::context::{EFLAGS, FS_BASE, register as r};
 use rstap_abi::inject::{CLAIM_STACK, Config, POOL_HEAD, PoolHead, ProbeAt, SiteEntry, kind};
-use rstap_core::handler::Hit;
+use rstap_core::handler::{Hit, Outcome};
 
 use crate::env::{InTarget, VectorRegisters};
+use crate::frames::{Call, FrameId};
 use crate::slot::{self, LIVE, REGISTERS, RSTAP_PAYLOAD_CONFIG, Slot, config};
 use crate::sys::number;
 
@@ -383,12 +384,58 @@ unsafe extern "C" fn hit(slot: *mut Slot, site: u32, vectors: *const VectorRegis
         slot::look_after_owner();
     }
     for probe in probes {
-        if probe.kind == kind::HIT {
-            let mut hit = Hit::default();
-            (hit.pid, hit.tid, hit.registers_in_place) = (slot.pid, slot.tid, true);
-            slot.runner.run(&env, probe.probe, hit);
+        match probe.kind {
+            kind::HIT => {
+                run(slot, &env, probe.probe, None);
+            }
+            kind::ENTRY => entered(slot, &env, probe),
+            kind::RETURN => returned(slot, &env, probe.probe),
+            _ => {}
         }
     }
     slot.no_wait_before = env.no_wait_before();
     u32::from(env.wrote_registers())
+}
+
+/// Runs a handler, with the values of this frame; whether it ran.
+fn run(slot: &mut Slot, env: &InTarget<'_>, probe: u32, frame: Option<FrameId>) -> bool {
+    let mut hit = Hit::default();
+    (hit.pid, hit.tid, hit.registers_in_place) = (slot.pid, slot.tid, true);
+    if let Some(frame) = frame {
+        // SAFETY: rstap has made frames large enough for the values of any probe.
+        unsafe { hit.set_entry_values(slot.frames.values(frame)) };
+    }
+    !matches!(slot.runner.run(env, probe, hit), Outcome::Skipped(_) | Outcome::NotRunning)
+}
+
+/// A function with a return probe was entered; the return address is on top of the stack.
+fn entered(slot: &mut Slot, env: &InTarget<'_>, at: &ProbeAt) {
+    if !slot.runner.is_enabled(at.probe) || !slot::is_running() {
+        return;
+    }
+    let key = slot.runner.registers()[r::RSP];
+    // SAFETY: the program's call has just written it, to its own stack.
+    let to = unsafe { (key as *const u64).read_volatile() };
+    let Some(frame) = slot.frames.enter(Call { key, to, probe: at.probe }) else { return slot::skip() };
+    if at.saver != u32::MAX && !run(slot, env, at.saver, Some(frame)) {
+        slot.frames.spoil(frame);
+    }
+}
+
+/// A function with a return probe is about to return. The handler sees registers as its caller will.
+fn returned(slot: &mut Slot, env: &InTarget<'_>, probe: u32) {
+    let (key, from) = (slot.runner.registers()[r::RSP], slot.runner.registers()[r::RIP]);
+    // SAFETY: the instruction that is next reads it.
+    let to = unsafe { (key as *const u64).read_volatile() };
+    let Some(frame) = slot.frames.find(Call { key, to, probe }) else { return };
+    let registers = slot.runner.registers_mut();
+    (registers[r::RSP], registers[r::RIP]) = (key.wrapping_add(8), to);
+    if slot.frames.is_spoiled(frame) {
+        slot::skip();
+    } else {
+        run(slot, env, probe, Some(frame));
+    }
+    slot.frames.leave(frame);
+    let registers = slot.runner.registers_mut();
+    (registers[r::RSP], registers[r::RIP]) = (key, from);
 }

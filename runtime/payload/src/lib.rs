@@ -17,6 +17,7 @@
     allow(
         clippy::arithmetic_side_effects,
         clippy::expect_used,
+        clippy::indexing_slicing,
         reason = "tests run in rstap's own build, where a panic is a failed test"
     )
 )]
@@ -26,5 +27,6 @@ extern crate std;
 
 pub mod entry;
 pub mod env;
+pub mod frames;
 pub mod slot;
 mod sys;

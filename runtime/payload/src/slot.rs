@@ -7,13 +7,14 @@ use core::mem::offset_of;
 use rstap_abi::ABI_VERSION;
 use rstap_abi::context::register::RSP;
 use rstap_abi::inject::{
-    CLAIM_STACK, CONTEXTS_AT, Config, KEY_BITS, KEY_TAIL, KeyEntry, POOL_HEAD, PoolHead,
+    CLAIM_STACK, CONTEXTS_AT, Config, KEY_BITS, KEY_TAIL, KeyEntry, POOL_HEAD, POOL_WIPED, PoolHead,
 };
 use rstap_core::arena::Arena;
 use rstap_core::handler::{Memory, Runner};
 use rstap_core::image::Image;
 use rstap_core::session::{SessionView, Skip};
 
+use crate::frames::Frames;
 use crate::sys::{self, number};
 
 /// Values of [`Slot::state`].
@@ -60,6 +61,8 @@ pub struct Slot {
     pub no_wait_before: i64,
     /// All of it is initialised: [`LIVE`].
     pub live: u64,
+    /// Calls that have not returned.
+    pub frames: Frames,
     /// Runs the handlers.
     pub runner: Runner<'static>,
 }
@@ -125,8 +128,9 @@ pub unsafe extern "C" fn claim(fs_base: u64, stack_pointer: u64) -> *mut Slot {
     let tid = sys::ask(number::GETTID, 0, 0) as u32;
     let key = if fs_base == 0 { u64::from(tid) } else { fs_base };
     let Some(place) = find(config, key) else { return skip(Skip::Other) };
-    if place.key == 0 {
-        let Some(context) = unused(config, head) else { return skip(Skip::Other) };
+    // One with a key and no context is what a fork has copied half made.
+    if place.context == 0 {
+        let Some(context) = unused(config) else { return skip(Skip::Other) };
         *place = KeyEntry { key, context };
     }
     let slot = place.context as *mut Slot;
@@ -138,8 +142,12 @@ pub unsafe extern "C" fn claim(fs_base: u64, stack_pointer: u64) -> *mut Slot {
         let slot = &mut *slot;
         if slot.tid != tid {
             // A new thread where an ended one was.
-            slot.tid = tid;
-            slot.pid = sys::ask(number::GETPID, 0, 0) as u32;
+            let pid = sys::ask(number::GETPID, 0, 0) as u32;
+            // The child of a fork returns from the functions its parent has called.
+            if slot.pid == pid {
+                slot.frames.clear();
+            }
+            (slot.tid, slot.pid) = (tid, pid);
             slot.state = state::ASK;
         } else if slot.state == state::BUSY && !is_abandoned(slot, stack_pointer) {
             return skip(Skip::Reentrant);
@@ -160,6 +168,18 @@ pub fn session(config: &Config) -> Option<SessionView<'static>> {
     // SAFETY: rstap has mapped the arena there; all of this process uses it through `Arena`.
     let arena = unsafe { Arena::new(config.arena as *const u8, config.arena_size) };
     SessionView::new(arena).ok()
+}
+
+/// Whether handlers are to run.
+pub fn is_running() -> bool {
+    session(config()).is_some_and(|session| session.is_running())
+}
+
+/// Counts a probe that is not to run.
+pub fn skip() {
+    if let Some(session) = session(config()) {
+        session.count_skip(Skip::Other, &config().limits);
+    }
 }
 
 /// Ends the session if rstap is gone without having ended it: nobody will read what handlers leave.
@@ -188,12 +208,14 @@ fn find(config: &Config, key: u64) -> Option<&'static mut KeyEntry> {
 }
 
 /// A context for a thread that has none: one never used, else that of a thread that has ended, whose key goes.
-fn unused(config: &Config, head: &mut PoolHead) -> Option<u64> {
+fn unused(config: &Config) -> Option<u64> {
     let size = config.memory.size();
     let first = config.pool.wrapping_add(CONTEXTS_AT);
-    if head.used < config.contexts {
-        let context = first.wrapping_add(head.used.wrapping_mul(size));
-        head.used = head.used.wrapping_add(1);
+    // SAFETY: the pool has a word there for this; the lock is held.
+    let used = unsafe { &mut *(config.pool.wrapping_add(POOL_WIPED) as *mut u64) };
+    if *used < config.contexts {
+        let context = first.wrapping_add(used.wrapping_mul(size));
+        *used = used.wrapping_add(1);
         return Some(context);
     }
     let table = config.pool.wrapping_add(KEYS) as *mut KeyEntry;
@@ -268,7 +290,7 @@ unsafe fn initialise(config: &Config, slot: *mut Slot) -> bool {
         unsafe { core::slice::from_raw_parts_mut(start as *mut u64, (len / 8) as usize) }
     }
     // SAFETY: as above.
-    let memory = unsafe {
+    let handlers = unsafe {
         Memory {
             message: bytes(part(memory.message), memory.message),
             output: bytes(part(memory.output), memory.output),
@@ -277,8 +299,10 @@ unsafe fn initialise(config: &Config, slot: *mut Slot) -> bool {
             matching: words(part(memory.matching), memory.matching),
         }
     };
-    let _frames = part(config.memory.frames);
-    let top = part(config.memory.stack).wrapping_add(config.memory.stack);
+    // SAFETY: as above.
+    let frames = unsafe { words(part(memory.frames), memory.frames) };
+    let frames = Frames::new(frames, memory.frame);
+    let top = part(memory.stack).wrapping_add(memory.stack);
     // SAFETY: rstap has mapped the image and the arena there.
     let (image, arena) = unsafe {
         (
@@ -286,7 +310,7 @@ unsafe fn initialise(config: &Config, slot: *mut Slot) -> bool {
             Arena::new(config.arena as *const u8, config.arena_size),
         )
     };
-    let Some(mut runner) = image.and_then(|image| Runner::new(image, arena, &config.limits, memory)) else {
+    let Some(mut runner) = image.and_then(|image| Runner::new(image, arena, &config.limits, handlers)) else {
         return false;
     };
     runner.set_seed(sys::time_stamp());
@@ -308,6 +332,7 @@ unsafe fn initialise(config: &Config, slot: *mut Slot) -> bool {
             hits: 0,
             no_wait_before: 0,
             live: LIVE,
+            frames,
             runner,
         });
     }

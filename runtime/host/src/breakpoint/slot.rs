@@ -49,19 +49,29 @@ pub struct Where {
 impl Slot {
     /// The code of a slot at an address.
     pub fn emit(site: &Site, address: u64) -> Result<Slot, Immovable> {
-        let slot = Slot::emit_all(std::slice::from_ref(site), address)?;
+        let slot = Slot::emit_all(std::slice::from_ref(site), address, &|_, _| Vec::new())?;
         debug_assert!(slot.code.len() <= SLOT_SIZE, "a slot holds any relocated instruction");
         Ok(slot)
     }
 
     /// The same for instructions that follow each other. Only the last may be a call: the return address of another
-    /// one would be among the originals.
-    pub fn emit_all(sites: &[Site], address: u64) -> Result<Slot, Immovable> {
+    /// one would be among the originals. `before` gives code that is to run before an instruction, for the address
+    /// where it will stand.
+    pub fn emit_all(
+        sites: &[Site],
+        address: u64,
+        before: &dyn Fn(&Site, u64) -> Vec<u8>,
+    ) -> Result<Slot, Immovable> {
         let (Some(first), Some(last)) = (sites.first(), sites.last()) else {
             return Err(Immovable::Peculiar);
         };
         let mut out = Assembler { address, code: Vec::with_capacity(SLOT_SIZE), boundaries: Vec::new() };
         for (index, site) in sites.iter().enumerate() {
+            let more = before(site, out.here());
+            if !more.is_empty() {
+                out.boundary(Where { rip: site.address, rsp_add: 0, done: index > 0, rcx_is_rip: false });
+                out.code.extend(more);
+            }
             out.instruction(site, index > 0)?;
         }
         if falls_through(&last.instruction) {

@@ -8,12 +8,14 @@
 //! read as long as its entries lie inside the function. A computed jump through a register or an index without any
 //! such table is reported as unknown. One through a plain pointer in memory is a tail call by C++, Rust and C
 //! compilers alike, and leaves the function.
+//!
+//! The ways out of the function are noted on the way: [`Exits`].
 
 use std::ops::Range;
 
-use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, OpKind, Register};
+use iced_x86::{Code, Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register};
 
-use crate::breakpoint::Refusal;
+use crate::breakpoint::{Refusal, falls_through};
 
 /// What is known of the target's memory outside the function.
 pub trait Memory {
@@ -35,36 +37,104 @@ pub struct Branch {
     pub from: u64,
 }
 
+/// How a function is left, calls aside.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Exits {
+    /// Its return instructions.
+    pub returns: Vec<u64>,
+    /// Branches to other code: calls at its end, or the way to a part of it that the compiler put elsewhere.
+    pub branches: Vec<Branch>,
+    /// What its tables of distances name outside of it. Tables are read beyond their end, so not all of it is meant.
+    pub distances: Vec<Branch>,
+    /// The same of tables of addresses, through which functions may be called at the end as well.
+    pub addresses: Vec<Branch>,
+    /// A jump through a pointer, or another way out that leads nobody knows where.
+    pub elsewhere: Option<u64>,
+}
+
 /// The function's boundaries and branches.
 #[derive(Clone, Debug)]
 pub struct Flow<'a> {
     start: u64,
     bytes: &'a [u8],
+    padding: &'a [u8],
     boundaries: Vec<u64>,
     branches: Vec<Branch>,
     unknown: Option<u64>,
+    exits: Exits,
 }
 
 impl<'a> Flow<'a> {
     /// Of the function at `start` with these bytes, without breakpoints or jumps of ours.
     pub fn new(start: u64, bytes: &'a [u8], memory: &dyn Memory) -> Result<Flow<'a>, Refusal> {
-        let mut flow = Flow { start, bytes, boundaries: Vec::new(), branches: Vec::new(), unknown: None };
+        let mut flow = Flow {
+            start,
+            bytes,
+            padding: &[],
+            boundaries: Vec::new(),
+            branches: Vec::new(),
+            unknown: None,
+            exits: Exits::default(),
+        };
         let mut found = Found::default();
+        let mut last = None;
         for instruction in Decoder::with_ip(64, bytes, start, DecoderOptions::NONE).iter() {
             if instruction.is_invalid() {
                 return Err(Refusal::NotAnInstruction { address: instruction.ip() });
             }
             flow.boundaries.push(instruction.ip());
             flow.follow(&instruction, &mut found);
+            if instruction.mnemonic() != Mnemonic::Nop {
+                last = Some(instruction);
+            }
+        }
+        if let Some(last) = last.filter(runs_on) {
+            flow.exits.elsewhere.get_or_insert(last.ip());
         }
         for table in &found.tables {
             flow.read_table(*table, memory);
+        }
+        if found.computed.is_none() {
+            flow.exits.addresses.clear();
         }
         if flow.branches.iter().all(|branch| !found.tables.iter().any(|table| table.from == branch.from)) {
             flow.unknown = found.computed;
         }
         flow.branches.sort_unstable();
         Ok(flow)
+    }
+
+    /// The same with what is known to be padding behind it, up to the next function.
+    #[must_use]
+    pub fn with_padding(self, padding: &'a [u8]) -> Flow<'a> {
+        Flow { padding, ..self }
+    }
+
+    /// How it is left.
+    pub fn exits(&self) -> &Exits {
+        &self.exits
+    }
+
+    /// The boundary before this one.
+    pub fn boundary_before(&self, address: u64) -> Option<u64> {
+        let index = self.boundaries.partition_point(|at| *at < address);
+        self.boundaries.get(index.checked_sub(1)?).copied()
+    }
+
+    /// Up to `len` bytes from an address on that are never run when what is before them does not lead there: padding
+    /// up to the next thing that is something else, or that a branch goes to.
+    pub fn dead_bytes(&self, address: u64, len: usize) -> &'a [u8] {
+        let bytes = if address >= self.end() { self.padding } else { self.bytes_from(address) };
+        let mut dead = 0;
+        for instruction in Decoder::with_ip(64, bytes, address, DecoderOptions::NONE).iter() {
+            let at = instruction.ip();
+            let is_padding = matches!(instruction.mnemonic(), Mnemonic::Nop | Mnemonic::Int3);
+            if dead >= len || !is_padding || self.branch_into(at..at + 1).is_some() {
+                break;
+            }
+            dead += instruction.len();
+        }
+        bytes.get(..dead.min(len)).unwrap_or_default()
     }
 
     /// The address behind it.
@@ -104,7 +174,16 @@ impl<'a> Flow<'a> {
             let to = instruction.near_branch_target();
             if self.contains(to) {
                 self.branches.push(Branch { to, from });
+            } else if instruction.flow_control() != FlowControl::Call {
+                self.exits.branches.push(Branch { to, from });
             }
+        }
+        match instruction.code() {
+            Code::Retnq | Code::Retnq_imm16 => self.exits.returns.push(from),
+            _ if instruction.flow_control() == FlowControl::Return => {
+                self.exits.elsewhere.get_or_insert(from);
+            }
+            _ => {}
         }
         let is_jump = instruction.flow_control() == FlowControl::IndirectBranch;
         if let Some(at) = table_address(instruction, is_jump).filter(|at| !self.contains(*at)) {
@@ -114,8 +193,10 @@ impl<'a> Flow<'a> {
         if let Some(to) = address_taken(instruction).filter(|to| *to != self.start && self.contains(*to)) {
             self.branches.push(Branch { to, from });
         }
-        if is_jump && found.computed.is_none() && found.is_computed(instruction) {
-            found.computed = Some(from);
+        if is_jump && found.is_computed(instruction) {
+            found.computed.get_or_insert(from);
+        } else if is_jump {
+            self.exits.elsewhere.get_or_insert(from);
         }
         found.wrote(instruction);
     }
@@ -133,10 +214,14 @@ impl<'a> Flow<'a> {
             all.then(|| u64::from_le_bytes(bytes))
         });
         // Entries elsewhere go to the function's cold part.
-        let entries = distances.take_while(is_code).chain(addresses.take_while(is_code));
-        for to in entries.filter(|to| (self.start..self.end()).contains(to)).collect::<Vec<_>>() {
-            self.branches.push(Branch { to, from: table.from });
-        }
+        let branch = |to: u64| Branch { to, from: table.from };
+        let own = self.start..self.end();
+        let is_own = |branch: &Branch| own.contains(&branch.to);
+        let (near, far): (Vec<_>, Vec<_>) = distances.take_while(is_code).map(branch).partition(is_own);
+        let (here, there): (Vec<_>, Vec<_>) = addresses.take_while(is_code).map(branch).partition(is_own);
+        self.branches.extend(near.into_iter().chain(here));
+        self.exits.distances.extend(far);
+        self.exits.addresses.extend(there);
     }
 }
 
@@ -183,6 +268,13 @@ impl Found {
 fn bit(register: Register) -> u16 {
     let whole = register.full_register();
     if whole.is_gpr64() { 1 << whole.number() } else { 0 }
+}
+
+/// Whether the code behind a function's last instruction is the next to run.
+fn runs_on(last: &Instruction) -> bool {
+    // A call at the end is of something that does not return.
+    let traps = last.flow_control() == FlowControl::Exception || last.mnemonic() == Mnemonic::Int3;
+    !traps && last.mnemonic() != Mnemonic::Hlt && falls_through(last)
 }
 
 #[derive(Clone, Copy)]

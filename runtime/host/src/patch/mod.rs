@@ -8,6 +8,10 @@
 //!           trampoline: …; a'; b'; c'; jmp next        a' is a relocated copy: breakpoint::Slot
 //! ```
 //!
+//! A hit is what stands for `…`. It may be before any of the displaced instructions: a return instruction is most
+//! often too short, so the jump is where the instructions before it are. What nobody runs, the padding behind a
+//! return, may be overwritten as well.
+//!
 //! A jump is sound if nobody can come to an address inside the five bytes but from the instruction before it:
 //!
 //! - no branch of the function goes there ([`flow`]); jump tables are read; where they cannot be, only one displaced
@@ -73,6 +77,18 @@ pub enum Refused {
         /// Why not.
         why: Immovable,
     },
+    /// A return probe is wanted for code that is not left by returns alone.
+    #[error("it is left at {at:#x} by other ways than a return")]
+    OtherExit {
+        /// Where.
+        at: u64,
+    },
+    /// A return probe is wanted for code that is no whole function.
+    #[error("it is not at the beginning of a function")]
+    NotAnEntry,
+    /// A return probe is wanted for a function that may return on another stack, or another thread.
+    #[error("calls of Go programs move between stacks and threads")]
+    MovingStacks,
     /// The trampoline is more than 2 GB away.
     #[error("no memory within 2 GB of it")]
     TooFar,
@@ -82,29 +98,75 @@ pub enum Refused {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Jump {
     displaced: Vec<Site>,
+    /// Those before which there is a hit.
+    hits: Vec<u64>,
+    /// What is overwritten behind the last one.
+    dead: Vec<u8>,
 }
+
+/// Longest run of instructions that is displaced for a return, in bytes.
+const MAX_RUN: u64 = 48;
 
 impl Jump {
     /// A jump at the instruction at `site` of a function. `flow` is the function's.
     pub fn new(flow: &flow::Flow<'_>, site: u64) -> Result<Jump, Refused> {
-        let room = flow.end().checked_sub(site).ok_or(Refused::NotABoundary)?;
-        if room < JUMP as u64 {
-            return Err(Refused::TooShort { bytes: room });
+        Jump::over(flow, site, site, &[site])
+    }
+
+    /// A jump that takes threads to a hit before the return instruction at `at`; the shortest there is.
+    pub fn at_return(flow: &flow::Flow<'_>, at: u64) -> Result<Jump, Refused> {
+        let mut site = at;
+        loop {
+            let refused = match Jump::over(flow, site, at, &[at]) {
+                Ok(jump) => return Ok(jump),
+                Err(refused) => refused,
+            };
+            let is_too_short = match refused {
+                Refused::TooShort { .. } => true,
+                Refused::Leaves { at: from } => from == at,
+                _ => false,
+            };
+            // Padding is not run through: what comes behind it may be entered by somebody unknown, an unwinder perhaps.
+            site = match flow.boundary_before(site).filter(|before| flow.dead_bytes(*before, 1).is_empty()) {
+                Some(before) if is_too_short && at - before < MAX_RUN => before,
+                _ => return Err(refused),
+            };
         }
+    }
+
+    /// A jump at `site` with hits there and at the return instruction at `at`, for functions that are too short for
+    /// two jumps.
+    pub fn through(flow: &flow::Flow<'_>, site: u64, at: u64) -> Result<Jump, Refused> {
+        if at.checked_sub(site).is_none_or(|len| len > MAX_RUN) {
+            return Err(Refused::NotABoundary);
+        }
+        Jump::over(flow, site, at, &[site, at])
+    }
+
+    /// Displaces what is from `site` to the instruction at `last`, and as much behind it as a jump needs.
+    fn over(flow: &flow::Flow<'_>, site: u64, last: u64, hits: &[u64]) -> Result<Jump, Refused> {
+        let room = flow.end().checked_sub(site).ok_or(Refused::NotABoundary)?;
         if !flow.is_boundary(site) {
             return Err(Refused::NotABoundary);
         }
+        let enough = site + JUMP as u64;
         let mut displaced: Vec<Site> = Vec::new();
         let mut at = site;
-        while at < site + JUMP as u64 {
-            if let Some(before) = displaced.last().filter(|before| ends_a_run(before)) {
-                return Err(Refused::Leaves { at: before.address });
-            }
+        while (at <= last || at < enough) && at < flow.end() && !displaced.last().is_some_and(ends_a_run) {
             let instruction = movable(at, flow.bytes_from(at))?;
             at = instruction.next();
             displaced.push(instruction);
         }
-        let jump = Jump { displaced };
+        let before = displaced.last().ok_or(Refused::NotABoundary)?;
+        let missing = enough.saturating_sub(at) as usize;
+        let dead = if leaves_for_good(before) { flow.dead_bytes(at, missing) } else { &[] };
+        if at <= last || dead.len() < missing {
+            return Err(match room {
+                room if room < JUMP as u64 => Refused::TooShort { bytes: room },
+                _ => Refused::Leaves { at: before.address },
+            });
+        }
+        let jump = Jump { displaced, hits: hits.to_vec(), dead: dead.to_vec() };
         jump.check_targets(flow)?;
         Ok(jump)
     }
@@ -125,16 +187,22 @@ impl Jump {
         self.displaced.first().map_or(0, |first| first.address)
     }
 
-    /// The address behind the last displaced instruction.
+    /// Where the hits are.
+    pub fn hits(&self) -> &[u64] {
+        &self.hits
+    }
+
+    /// The address behind all that it overwrites or displaces.
     pub fn end(&self) -> u64 {
-        self.displaced.last().map_or(0, Site::next)
+        self.displaced.last().map_or(0, Site::next) + self.dead.len() as u64
     }
 
     /// The boundaries of displaced instructions that the jump overwrites: a thread or a signal frame with its
     /// instruction pointer there has to be moved to its copy.
     pub fn inside(&self) -> Range<u64> {
         let last = self.displaced.last().map_or(0, |last| last.address);
-        self.site() + 1..last.max(self.site()) + 1
+        let end = if self.dead.is_empty() { last.max(self.site()) + 1 } else { self.end() };
+        self.site() + 1..end
     }
 
     /// The displaced instructions.
@@ -142,9 +210,13 @@ impl Jump {
         &self.displaced
     }
 
-    /// Their relocated copy and the jump back.
-    pub fn copy(&self, address: u64) -> Result<Slot, Refused> {
-        Slot::emit_all(&self.displaced, address).map_err(|why| match why {
+    /// Their relocated copy and the jump back, with the code of the hits.
+    pub fn copy(&self, address: u64, code_of_hit: &dyn Fn(u64, u64) -> Vec<u8>) -> Result<Slot, Refused> {
+        let before = |site: &Site, here: u64| match self.hits.contains(&site.address) {
+            true => code_of_hit(site.address, here),
+            false => Vec::new(),
+        };
+        Slot::emit_all(&self.displaced, address, &before).map_err(|why| match why {
             Immovable::TooFar => Refused::TooFar,
             Immovable::Peculiar => Refused::Immovable { at: self.site(), why },
         })
@@ -161,7 +233,9 @@ impl Jump {
     /// What was there before.
     pub fn original(&self) -> [u8; JUMP] {
         let mut original = [0; JUMP];
-        for (to, from) in original.iter_mut().zip(self.displaced.iter().flat_map(Site::bytes)) {
+        for (to, from) in
+            original.iter_mut().zip(self.displaced.iter().flat_map(Site::bytes).chain(&self.dead))
+        {
             *to = *from;
         }
         original
@@ -175,6 +249,14 @@ fn movable(at: u64, bytes: &[u8]) -> Result<Site, Refused> {
         Plan::OwnTrap(_) => Err(Refused::Immovable { at, why: Immovable::Peculiar }),
         Plan::Slot(site) => Ok(site),
     }
+}
+
+/// Whether nothing comes back to the address behind it.
+fn leaves_for_good(site: &Site) -> bool {
+    matches!(
+        site.instruction().flow_control(),
+        FlowControl::UnconditionalBranch | FlowControl::IndirectBranch | FlowControl::Return
+    )
 }
 
 /// Whether what follows is not reached from this instruction alone, or not at all.

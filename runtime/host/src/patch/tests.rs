@@ -51,7 +51,7 @@ fn an_entry_is_displaced_by_whole_instructions() {
     assert_eq!(jump.original(), [0x55, 0x48, 0x89, 0xe5, 0x48]);
     assert_eq!(jump.bytes(0x9000).expect("near"), [0xe9, 0xfb, 0x7f, 0, 0]);
     assert_eq!(jump.bytes(0x1_0000_0000), Err(Refused::TooFar));
-    let copy = jump.copy(0x5000).expect("movable");
+    let copy = jump.copy(0x5000, &|_, _| Vec::new()).expect("movable");
     // The same, then jmp 0x1008.
     assert_eq!(copy.code, hex("55 48 89 e5 48 83 ec 10 e9 fb bf ff ff"));
     assert_eq!(copy.copy_of(0x1001), Some(0x5001));
@@ -68,7 +68,10 @@ fn one_long_instruction_has_no_inside() {
     let jump = jump("48 8d 05 10 00 00 00 48 01 c8 ff e0", 0x1000).expect("nothing is inside");
     assert!(jump.inside().is_empty());
     // The copy is 0x4000 further, the operand stays.
-    assert_eq!(jump.copy(0x5000).expect("movable").code[..7], hex("48 8d 05 10 c0 ff ff"));
+    assert_eq!(
+        jump.copy(0x5000, &|_, _| Vec::new()).expect("movable").code[..7],
+        hex("48 8d 05 10 c0 ff ff")
+    );
 }
 
 #[test]
@@ -98,7 +101,7 @@ fn what_is_entered_from_elsewhere_is_refused() {
 fn a_branch_back_to_the_site_meets_the_probe_again() {
     // L: dec ecx; jnz L; xor eax,eax; ret
     let jump = jump("ff c9 75 fc 31 c0 c3", 0x1000).expect("only the site itself is a target");
-    let copy = jump.copy(0x1800).expect("movable");
+    let copy = jump.copy(0x1800, &|_, _| Vec::new()).expect("movable");
     // dec ecx; jnz 0x1000; xor eax,eax; jmp 0x1006
     assert_eq!(copy.code, hex("ff c9 0f 85 f8 f7 ff ff 31 c0 e9 f7 f7 ff ff"));
 }
@@ -107,7 +110,7 @@ fn a_branch_back_to_the_site_meets_the_probe_again() {
 fn far_branches_and_loops_keep_their_targets() {
     // L: loop L; nop; nop; nop; ret, copied 4 GB away
     let jump = jump("e2 fe 90 90 90 c3", 0x1000).expect("only the site itself is a target");
-    let copy = jump.copy(0x1_0000_5000).expect("movable");
+    let copy = jump.copy(0x1_0000_5000, &|_, _| Vec::new()).expect("movable");
     let expected = "e2 02 eb 0e ff 25 00 00 00 00 00 10 00 00 00 00 00 00 90 90 90 \
                     ff 25 00 00 00 00 05 10 00 00 00 00 00 00";
     assert_eq!(copy.code, hex(expected));
@@ -139,6 +142,75 @@ fn tail_calls_through_pointers_leave_the_function() {
     assert!(jump("53 48 8b 07 5b 48 8b 40 08 ff e0", 0x1000).is_ok());
     // push rbx; pop rbx; mov rax,[rdi]; jmp [rax+16]
     assert!(jump("53 5b 48 8b 07 ff 60 10", 0x1000).is_ok());
+}
+
+#[test]
+fn a_return_is_reached_by_a_jump_before_it() {
+    let flow = |code: &'static [u8]| Flow::new(0x1000, code, &Nothing).expect("it decodes");
+    // push rbx; mov eax,edi; xor ecx,ecx; pop rbx; ret: the shortest run of five bytes
+    let code = flow(&[0x53, 0x89, 0xf8, 0x31, 0xc9, 0x5b, 0xc3]);
+    assert_eq!(code.exits().returns, [0x1006]);
+    let jump = Jump::at_return(&code, 0x1006).expect("it fits");
+    assert_eq!((jump.site(), jump.end(), jump.inside()), (0x1001, 0x1007, 0x1002..0x1007));
+    // The hit, here two nops, comes just before the copy of the return.
+    let copy = jump.copy(0x5000, &|at, _| vec![0x90; usize::from(at == 0x1006) * 2]).expect("movable");
+    assert_eq!(copy.code, [0x89, 0xf8, 0x31, 0xc9, 0x5b, 0x90, 0x90, 0xc3]);
+    assert_eq!(copy.copy_of(0x1006), Some(0x5005));
+
+    // xor eax,eax; inc eax; jrcxz to the ret; clc; ret: somebody comes to it
+    let code = flow(&[0x31, 0xc0, 0xff, 0xc0, 0xe3, 0x01, 0xf8, 0xc3]);
+    assert!(matches!(Jump::at_return(&code, 0x1007), Err(Refused::Target { to: 0x1007, .. })));
+
+    // lea eax,[rdi+1]; ret and padding: entry and return by one jump
+    let short = flow(&[0x8d, 0x47, 0x01, 0xc3]);
+    assert_eq!(Jump::at_return(&short, 0x1003), Err(Refused::TooShort { bytes: 4 }));
+    assert_eq!(Jump::new(&short, 0x1000), Err(Refused::TooShort { bytes: 4 }));
+    let padded = short.with_padding(&[0x66, 0x90]);
+    let jump = Jump::through(&padded, 0x1000, 0x1003).expect("it fits");
+    assert_eq!((jump.hits(), jump.end(), jump.inside()), (&[0x1000, 0x1003][..], 0x1005, 0x1001..0x1005));
+    assert_eq!(jump.original(), [0x8d, 0x47, 0x01, 0xc3, 0x66]);
+    assert_eq!(Jump::at_return(&padded, 0x1003).map(|jump| jump.site()), Ok(0x1000));
+
+    // ret; nop dword [rax+0]; L: xor eax,eax; jmp L: the padding between blocks is free, the block is not
+    let code = flow(&[0xc3, 0x0f, 0x1f, 0x40, 0x00, 0x31, 0xc0, 0xeb, 0xfc]);
+    assert_eq!(Jump::at_return(&code, 0x1000).map(|jump| jump.end()), Ok(0x1005));
+    let code = flow(&[0xc3, 0x0f, 0x1f, 0x00, 0x31, 0xc0, 0xeb, 0xfc]);
+    assert_eq!(Jump::at_return(&code, 0x1000), Err(Refused::Leaves { at: 0x1000 }));
+}
+
+#[test]
+fn ways_out_are_told_apart() {
+    let exits = |code: &str, tables: &Tables| {
+        let code = hex(code);
+        Flow::new(0x1000, &code, tables).expect("it decodes").exits().clone()
+    };
+    let none = Tables::default();
+    // test; jne elsewhere; ret 8; call out; ud2
+    let found = exits("85 ff 0f 85 f8 0f 00 00 c2 08 00 e8 00 10 00 00 0f 0b", &none);
+    assert_eq!((found.returns.as_slice(), found.elsewhere), (&[0x1008][..], None));
+    assert_eq!(found.branches.iter().map(|branch| branch.to).collect::<Vec<_>>(), [0x2000]);
+    // mov rax,[rdi]; jmp rax: a call at the end
+    assert_eq!(exits("48 8b 07 ff e0", &none).elsewhere, Some(0x1003));
+    // It runs on into what is behind it.
+    assert_eq!(exits("31 c0 66 90", &none).elsewhere, Some(0x1000));
+    // retf
+    assert_eq!(exits("cb", &none).elsewhere, Some(0x1000));
+    // jmp [rdi*8+0x3000], as a switch and as an array of functions
+    let code = "ff 24 fd 00 30 00 00 c3";
+    assert_eq!(exits(code, &Tables::addresses(0x3000, &[0x1007, 0x1007])).addresses, []);
+    assert_eq!(exits(code, &Tables::addresses(0x3000, &[0x1800])).addresses.len(), 1);
+}
+
+struct Nothing;
+
+impl Memory for Nothing {
+    fn read(&self, _: u64, _: &mut [u8]) -> bool {
+        false
+    }
+
+    fn is_code(&self, _: u64) -> bool {
+        false
+    }
 }
 
 /// Code that runs: every function of a table, unpatched and with a jump at its entry.
@@ -186,18 +258,6 @@ mod running {
         }
     }
 
-    struct Nothing;
-
-    impl Memory for Nothing {
-        fn read(&self, _: u64, _: &mut [u8]) -> bool {
-            false
-        }
-
-        fn is_code(&self, _: u64) -> bool {
-            false
-        }
-    }
-
     #[test]
     fn displaced_code_does_what_the_original_does() {
         let table = [
@@ -222,7 +282,7 @@ mod running {
                 _ => Flow::new(start, &code, &Nothing),
             };
             let jump = Jump::new(&flow.expect("it decodes"), start).expect(name);
-            let copy: Slot = jump.copy(start + 4096).expect(name);
+            let copy: Slot = jump.copy(start + 4096, &|_, _| Vec::new()).expect(name);
             patched.put(4096, &copy.code);
             patched.put(0, &jump.bytes(start + 4096).expect("near"));
             for argument in [0, 1, 2, 3, 4, 5, 100] {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use rstap_debuginfo::FileOffset;
+use rstap_debuginfo::{FileOffset, LinkAddr};
 
 use crate::process::{FileId, Mapping};
 use crate::symbols::{self, ModuleFile};
@@ -19,13 +19,51 @@ pub struct Functions {
 impl Functions {
     /// Addresses of the function that an address in this mapping belongs to.
     pub fn at(&mut self, pid: i32, mapping: &Mapping, address: u64) -> Option<Range<u64>> {
-        let module = symbols::open(&mut self.modules, pid, mapping, &Arc::default())?;
-        let offset = address.checked_sub(mapping.start)?.checked_add(mapping.offset)?;
-        let link = module.headers().link_addr(FileOffset(offset))?;
+        let (module, link) = self.place(pid, mapping, address)?;
         let extent = module.headers().extent_at(link)?;
         let bias = address.wrapping_sub(link.0);
         let (start, end) = (extent.start.0.wrapping_add(bias), extent.end.0.wrapping_add(bias));
         (mapping.start <= start && end <= mapping.end).then_some(start..end)
+    }
+
+    /// What is behind a function up to the next one, as far as functions are aligned and this belongs to none.
+    pub fn gap_behind(&mut self, pid: i32, mapping: &Mapping, function: &Range<u64>) -> Range<u64> {
+        const ALIGN: u64 = 16;
+        let end = function.end;
+        let aligned = end.next_multiple_of(ALIGN).min(mapping.end);
+        let is_free = (end..aligned).all(|address| {
+            self.place(pid, mapping, address).is_some_and(|(module, link)| {
+                module.headers().extent_at(link).is_none() && module.symbols().symbol_at(link).is_none()
+            })
+        });
+        if is_free { end..aligned } else { end..end }
+    }
+
+    /// Whether an address is in the part of the function at `entry` that the compiler put aside, by its name.
+    pub fn is_cold_part(&mut self, pid: i32, mapping: &Mapping, entry: u64, address: u64) -> bool {
+        let mut names = |address| {
+            let (module, link) = self.place(pid, mapping, address)?;
+            let symbols = module.symbols().symbols();
+            let start = module.symbols().symbol_at(link)?.address;
+            let from = symbols.partition_point(|symbol| symbol.address < start);
+            let same = symbols[from..].iter().take_while(|symbol| symbol.address == start);
+            Some(same.map(|symbol| symbol.name.to_owned()).collect::<Vec<_>>())
+        };
+        let (Some(own), Some(there)) = (names(entry), names(address)) else { return false };
+        let is_cold = |name: &String| own.iter().any(|own| name.strip_prefix(own.as_str()) == Some(".cold"));
+        there.iter().any(is_cold)
+    }
+
+    /// Whether the file is a program of Go, whose stacks move.
+    pub fn is_go(&mut self, pid: i32, mapping: &Mapping) -> bool {
+        self.place(pid, mapping, mapping.start).is_some_and(|(module, _)| module.headers().is_go())
+    }
+
+    fn place(&mut self, pid: i32, mapping: &Mapping, address: u64) -> Option<(Arc<ModuleFile>, LinkAddr)> {
+        let module = symbols::open(&mut self.modules, pid, mapping, &Arc::default())?;
+        let offset = address.checked_sub(mapping.start)?.checked_add(mapping.offset)?;
+        let link = module.headers().link_addr(FileOffset(offset))?;
+        Some((module, link))
     }
 }
 

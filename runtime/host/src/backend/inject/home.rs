@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use rstap_abi::inject::{CONTEXTS, CONTEXTS_AT, Config, ContextMemory, ProbeAt, SiteEntry};
+use rstap_abi::inject::{CONTEXTS, CONTEXTS_AT, Config, ContextMemory, FRAME_HEAD, ProbeAt, SiteEntry};
 
 use super::Injector;
 use super::blob::{self, Blob};
@@ -17,8 +17,10 @@ const PAGE: u64 = 4096;
 /// A probed place whose jump is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Jump {
-    /// Number of its [`SiteEntry`].
-    pub site: u32,
+    /// Numbers of the [`SiteEntry`]s of its hits.
+    pub sites: Vec<u32>,
+    /// The wanted address that it is for: its own, or the function's whose return it is at.
+    pub of: u64,
     /// What was there.
     pub original: Vec<u8>,
     /// What is there now.
@@ -60,9 +62,12 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// For the probes of a session. A file may be mapped more than once, so there is room for twice as many.
+    /// For the probes of a session. A file may be mapped more than once, so there is room for twice as many; and a
+    /// function can have many returns.
     pub fn of(injector: &Injector) -> Option<Plan> {
-        let capacity = 2 * injector.probes.len() as u64 + 64;
+        const RETURNS: u64 = 16;
+        let returns = injector.entries.iter().flatten().count() as u64;
+        let capacity = 2 * (injector.probes.len() as u64 + RETURNS * returns) + 64;
         let sites = blob::size() as u64;
         let probes = sites + capacity * size_of::<SiteEntry>() as u64;
         let image = (probes + capacity * size_of::<ProbeAt>() as u64).next_multiple_of(64);
@@ -140,6 +145,11 @@ impl Home {
         (self.config.site_count, self.config.probe_count) =
             (self.sites.len() as u64, self.probes.len() as u64);
         Some(self.sites.len() as u32 - 1)
+    }
+
+    /// The probes of a wanted address.
+    pub fn probes_of(&self, jump: &Jump) -> Vec<ProbeAt> {
+        jump.sites.iter().flat_map(|site| self.probes_at(*site)).copied().collect()
     }
 
     /// The probes of a site.
@@ -222,8 +232,19 @@ impl Home {
     }
 }
 
-/// How a context is divided for a program whose handlers need these.
-pub fn context_memory(string: u64, output: u64, scratch: u64, stack: u64) -> ContextMemory {
+/// How a context is divided for a program whose handlers need these; `entry_values` are the most bytes that a return
+/// probe has saved at the entry, if there is one.
+pub fn context_memory(
+    string: u64,
+    output: u64,
+    scratch: u64,
+    stack: u64,
+    entry_values: Option<u64>,
+) -> ContextMemory {
+    /// Bytes for calls that have not returned, and the fewest calls that there must be room for.
+    const FRAMES: u64 = 512 << 10;
+    const FEWEST: u64 = 64;
+    let frame = entry_values.map_or(0, |bytes| (FRAME_HEAD as u64) * 8 + bytes.next_multiple_of(8));
     /// What the payload keeps for itself; `payload/src/slot.rs` has the structure.
     const OWN: u64 = 4096;
     /// Stack for the payload and the core, and the frame of a signal that comes meanwhile.
@@ -239,8 +260,9 @@ pub fn context_memory(string: u64, output: u64, scratch: u64, stack: u64) -> Con
         scratch: round(scratch),
         tokens: round(string),
         matching: round(rstap_abi::regex::memory_bytes(string)),
-        frames: 16 << 10,
+        frames: round(if frame == 0 { 0 } else { FRAMES.max(FEWEST * frame) }),
         stack: (stack_needed + SIGNAL_STACK).next_multiple_of(PAGE),
         stack_needed,
+        frame,
     }
 }

@@ -17,7 +17,7 @@ use std::fs::File;
 
 use rstap_abi::inject::{ContextMemory, ProbeAt, kind};
 use rstap_abi::limits::Limits;
-use rstap_program::{CodeKind, ProbeId, Program};
+use rstap_program::{CodeKind, Point, Probe, ProbeId, Program};
 
 /// What a session brings into each process.
 #[derive(Debug)]
@@ -36,6 +36,8 @@ pub struct Injector {
     pub memory: ContextMemory,
     /// For each probe, whether its handler can run in a target.
     pub probes: Vec<bool>,
+    /// For each return probe, the probe whose handler saves values at the entry, `u32::MAX` for none, and their bytes.
+    pub entries: Vec<Option<(u32, u32)>>,
 }
 
 impl Injector {
@@ -52,7 +54,14 @@ impl Injector {
                 *can_run = false;
             }
         }
+        let entry = |probe: &Probe| match probe.point {
+            Point::Code { kind: CodeKind::Return, .. } => {
+                Some((probe.entry.map_or(u32::MAX, |saver| saver.0), probe.entry_bytes))
+            }
+            _ => None,
+        };
         Injector {
+            entries: program.probes.iter().map(entry).collect(),
             arena,
             arena_name,
             arena_size,
@@ -65,13 +74,24 @@ impl Injector {
 
     /// The probes of a place as the payload knows them, if it can run all of them.
     pub fn probes_at(&self, probes: &[(ProbeId, CodeKind)]) -> Option<Vec<ProbeAt>> {
-        let can_run = |probe: ProbeId| self.probes.get(probe.0 as usize) == Some(&true);
-        let one = |(probe, at): &(ProbeId, CodeKind)| match at {
-            CodeKind::Hit if can_run(*probe) => {
-                Some(ProbeAt { probe: probe.0, kind: kind::HIT, saver: u32::MAX, value_bytes: 0 })
-            }
-            _ => None,
+        let can_run = |probe: u32| self.probes.get(probe as usize) == Some(&true);
+        let one = |(ProbeId(probe), at): &(ProbeId, CodeKind)| {
+            let (kind, saver, value_bytes) = match at {
+                CodeKind::Hit => (kind::HIT, u32::MAX, 0),
+                CodeKind::Return => {
+                    let (saver, bytes) = (*self.entries.get(*probe as usize)?)?;
+                    (kind::ENTRY, saver, bytes)
+                }
+            };
+            let all_can = can_run(*probe) && (saver == u32::MAX || can_run(saver));
+            all_can.then_some(ProbeAt { probe: *probe, kind, saver, value_bytes })
         };
         probes.iter().map(one).collect()
     }
+}
+
+/// What is to happen at the returns of a function with these probes at its entry.
+pub fn at_return(probes: &[ProbeAt]) -> Vec<ProbeAt> {
+    let entries = probes.iter().filter(|at| at.kind == kind::ENTRY);
+    entries.map(|at| ProbeAt { kind: kind::RETURN, saver: u32::MAX, value_bytes: 0, ..*at }).collect()
 }

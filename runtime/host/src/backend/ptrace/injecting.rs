@@ -3,9 +3,10 @@
 
 use std::collections::HashSet;
 
-use rstap_abi::inject::{Config, ProbeAt, Range};
+use rstap_abi::inject::{Config, POOL_WIPED, ProbeAt, Range};
 use rstap_program::{CodeKind, ProbeId};
 
+use super::jumps::Group;
 use super::loader;
 use super::planting::Wanted;
 use super::remote::{self, Instruction, RemoteError};
@@ -15,10 +16,10 @@ use super::tracer::{Thread, Tracer};
 use crate::backend::Handlers;
 use crate::backend::inject::home::{Home, Jump, Plan};
 use crate::backend::inject::suitable::{self, Unsuitable, auxiliary};
-use crate::backend::inject::{Injector, code, sys as inject_sys, trampoline};
+use crate::backend::inject::{Injector, sys as inject_sys, trampoline};
 use crate::breakpoint::Slot;
-use crate::patch::flow::{Flow, Memory};
-use crate::patch::{self, Refused};
+use crate::patch;
+use crate::patch::flow::Memory;
 use crate::process::FileId;
 use crate::process::maps::{self, Mapping};
 
@@ -74,20 +75,20 @@ impl Caller {
 /// A site about to be written.
 struct Ready {
     jump: patch::Jump,
-    site: u32,
+    sites: Vec<u32>,
     trampoline: u64,
     copy: Slot,
     bytes: [u8; patch::JUMP],
 }
 
 /// The target's memory without what we have changed.
-struct Clean<'a> {
-    space: &'a Space,
-    mappings: &'a [Mapping],
+pub(super) struct Clean<'a> {
+    pub space: &'a Space,
+    pub mappings: &'a [Mapping],
 }
 
 impl Clean<'_> {
-    fn copy(&self, range: &std::ops::Range<u64>) -> Option<Vec<u8>> {
+    pub fn copy(&self, range: &std::ops::Range<u64>) -> Option<Vec<u8>> {
         let mut bytes = vec![0; usize::try_from(range.end - range.start).ok()?];
         self.read(range.start, &mut bytes).then_some(bytes)
     }
@@ -141,11 +142,8 @@ impl<H: Handlers> Tracer<H> {
             }
             return;
         }
-        let jumps = self.plan_jumps(pid, space, mappings, wanted, &candidates);
-        let with_probes =
-            |jump: patch::Jump| Some((jump.clone(), injector.probes_at(wanted.get(&jump.site())?)?));
-        let jumps = jumps.into_iter().filter_map(with_probes).collect();
-        let ready = self.make_jumps(tid, pid, space, mappings, jumps);
+        let groups = self.plan_jumps(pid, space, mappings, wanted, &candidates, &injector);
+        let ready = self.make_jumps(tid, pid, space, mappings, groups);
         for address in self.write_jumps(tid, pid, space, ready) {
             wanted.remove(&address);
         }
@@ -174,9 +172,8 @@ impl<H: Handlers> Tracer<H> {
         let (rx, rw) = (libc::PROT_READ | libc::PROT_EXEC, libc::PROT_READ | libc::PROT_WRITE);
         let base = caller.map("memory for handlers", 0, plan.size, 0, rx)?;
         let pool = caller.map("memory for contexts", 0, plan.pool_size, libc::MAP_NORESERVE, rw)?;
-        for advice in [MADV_WIPEONFORK, MADV_NOHUGEPAGE] {
-            let done =
-                caller.call("advice on contexts", libc::SYS_madvise, [pool, plan.pool_size, advice, 0, 0, 0]);
+        for (advice, bytes) in [(MADV_WIPEONFORK, POOL_WIPED), (MADV_NOHUGEPAGE, plan.pool_size)] {
+            let done = caller.call("advice on contexts", libc::SYS_madvise, [pool, bytes, advice, 0, 0, 0]);
             if advice == MADV_WIPEONFORK {
                 done?;
             }
@@ -210,78 +207,6 @@ impl<H: Handlers> Tracer<H> {
         Ok(())
     }
 
-    /// Where a jump fits: decided by the code of the whole function, and by all other code of the mapping.
-    fn plan_jumps(
-        &mut self,
-        pid: i32,
-        space: SpaceId,
-        mappings: &[Mapping],
-        wanted: &Wanted,
-        candidates: &[u64],
-    ) -> Vec<patch::Jump> {
-        let Some(s) = self.spaces.get(&space) else { return Vec::new() };
-        let clean = Clean { space: s, mappings };
-        let mut jumps: Vec<patch::Jump> = Vec::new();
-        let mut known: Option<(std::ops::Range<u64>, Vec<u8>)> = None;
-        for mapping in mappings.iter().filter(|m| m.executable) {
-            let here = jumps.len();
-            let from = candidates.partition_point(|address| *address < mapping.start);
-            let to = candidates.partition_point(|address| *address < mapping.end);
-            for &address in &candidates[from..to] {
-                if known.as_ref().is_none_or(|(range, _)| !range.contains(&address)) {
-                    known = self.functions.at(pid, mapping, address).and_then(|range| {
-                        let bytes = clean.copy(&range)?;
-                        Some((range, bytes))
-                    });
-                }
-                let planned = match &known {
-                    Some((range, bytes)) => Flow::new(range.start, bytes, &clean)
-                        .map_err(Refused::from)
-                        .and_then(|flow| patch::Jump::new(&flow, address))
-                        .map_err(|refused| refused.to_string()),
-                    None => Err("its function has no known extent".to_owned()),
-                };
-                let overlaps = |jump: &patch::Jump| {
-                    let displaced = address + 1..jump.end();
-                    wanted.range(displaced.clone()).next().is_some()
-                        || displaced.clone().any(|at| s.sites.contains_key(&at))
-                        || s.home.as_ref().is_some_and(|home| home.jumps_in(address..jump.end()))
-                };
-                match planned {
-                    Ok(jump) if overlaps(&jump) => {
-                        self.report.say(
-                            1,
-                            format_args!("{address:#x} is probed by ptrace: another site is too near"),
-                        );
-                    }
-                    Ok(jump) => jumps.push(jump),
-                    Err(why) => {
-                        self.report.say(1, format_args!("{address:#x} is probed by ptrace: {why}"));
-                    }
-                }
-            }
-            let inside: Vec<_> =
-                jumps[here..].iter().map(patch::Jump::inside).filter(|r| !r.is_empty()).collect();
-            if !inside.is_empty() {
-                let Some(text) = clean.copy(&(mapping.start..mapping.end)) else {
-                    jumps.truncate(here);
-                    continue;
-                };
-                let entered = code::targets_in(&text, mapping.start, &inside);
-                jumps.retain(|jump| {
-                    let elsewhere = entered.iter().find(|to| jump.inside().contains(to));
-                    if elsewhere.is_some() {
-                        let site = jump.site();
-                        self.report
-                            .say(1, format_args!("{site:#x} is probed by ptrace: other code goes behind it"));
-                    }
-                    elsewhere.is_none()
-                });
-            }
-        }
-        jumps
-    }
-
     /// Fills trampolines and tables; no thread can come to them yet.
     fn make_jumps(
         &mut self,
@@ -289,34 +214,25 @@ impl<H: Handlers> Tracer<H> {
         pid: i32,
         space: SpaceId,
         mappings: &[Mapping],
-        jumps: Vec<(patch::Jump, Vec<ProbeAt>)>,
-    ) -> Vec<Ready> {
-        let mut ready = Vec::new();
-        let count = jumps.len();
-        for (index, (jump, probes)) in jumps.into_iter().enumerate() {
-            let address = jump.site();
-            if self.spaces.get_mut(&space).and_then(|s| s.home.as_mut()?.area_near(address)).is_none() {
-                self.add_area(tid, pid, space, mappings, address, count - index);
+        groups: Vec<Group>,
+    ) -> Vec<(u64, Vec<Ready>)> {
+        let mut ready = Vec::with_capacity(groups.len());
+        let mut left: usize = groups.iter().map(|group| group.jumps.len()).sum();
+        for Group { address, jumps } in groups {
+            let count = jumps.len();
+            let mut own = Vec::with_capacity(count);
+            for (jump, probes) in jumps {
+                let site = jump.site();
+                if self.spaces.get_mut(&space).and_then(|s| s.home.as_mut()?.area_near(site)).is_none() {
+                    self.add_area(tid, pid, space, mappings, site, left);
+                }
+                own.extend(self.spaces.get_mut(&space).and_then(|s| make_jump(s, jump, &probes)));
             }
-            let Some(s) = self.spaces.get_mut(&space) else { break };
-            let Some(home) = &mut s.home else { break };
-            let Some((head, place)) = home.area_near(address).map(|area| (area.range.start, area.free))
-            else {
-                continue;
-            };
-            let (Ok(copy), Ok(bytes)) = (jump.copy(place + trampoline::PREFIX as u64), jump.bytes(place))
-            else {
-                continue;
-            };
-            let Some(site) = home.add_site(address, &probes) else { break };
-            let Some(prefix) = trampoline::prefix(place, site, head) else { continue };
-            let mut code = prefix.to_vec();
-            code.extend(&copy.code);
-            if let Some(area) = home.area_near(address) {
-                area.free = (place + code.len() as u64).next_multiple_of(trampoline::ALIGN as u64);
-            }
-            if s.memory.write_raw(place, &code).is_ok() {
-                ready.push(Ready { jump, site, trampoline: place, copy, bytes });
+            left -= count;
+            if own.len() == count {
+                ready.push((address, own));
+            } else {
+                self.report.say(1, format_args!("{address:#x} is probed by ptrace: no room for its jumps"));
             }
         }
         let Some(s) = self.spaces.get(&space) else { return Vec::new() };
@@ -360,8 +276,8 @@ impl<H: Handlers> Tracer<H> {
     }
 
     /// Writes jumps, with all threads stopped: a thread between displaced instructions would find half a jump. Those
-    /// that are there go on in the copy. The addresses that are probed now.
-    fn write_jumps(&mut self, tid: Tid, pid: i32, space: SpaceId, ready: Vec<Ready>) -> Vec<u64> {
+    /// that are there go on in the copy. The wanted addresses that are probed now.
+    fn write_jumps(&mut self, tid: Tid, pid: i32, space: SpaceId, ready: Vec<(u64, Vec<Ready>)>) -> Vec<u64> {
         if ready.is_empty() {
             return Vec::new();
         }
@@ -369,19 +285,20 @@ impl<H: Handlers> Tracer<H> {
         let positions = self.positions(space);
         let mut written = Vec::new();
         if let (Some(s), Some(positions)) = (self.spaces.get_mut(&space), positions) {
-            for Ready { jump, site, trampoline, copy, bytes } in ready {
-                let address = jump.site();
-                if !make_way(&jump, &copy, &positions) {
+            for (address, jumps) in ready {
+                let ways = jumps.iter().map(|ready| ways_out(&ready.jump, &ready.copy, &positions));
+                let Some(ways) = ways.collect::<Option<Vec<_>>>() else {
                     self.report.say(
                         1,
                         format_args!("{address:#x} is probed by ptrace: a thread is in the middle of it"),
                     );
-                } else if s.memory.write_raw(address, &bytes).is_ok()
-                    && let Some(home) = &mut s.home
-                {
-                    self.report.say(2, format_args!("process {pid}: {address:#x} jumps to {trampoline:#x}"));
-                    let (original, patched) = (jump.original().to_vec(), bytes.to_vec());
-                    home.jumps.insert(address, Jump { site, original, patched, end: jump.end(), trampoline });
+                    continue;
+                };
+                let moved =
+                    ways.iter().flatten().all(|(tid, to)| sys::set_instruction_pointer(*tid, *to).is_ok());
+                if moved && write_group(s, address, &jumps) {
+                    let first = jumps.first().map_or(0, |ready| ready.trampoline);
+                    self.report.say(2, format_args!("process {pid}: {address:#x} jumps to {first:#x}"));
                     written.push(address);
                 }
             }
@@ -436,33 +353,82 @@ fn stack_words(space: &Space, rsp: u64) -> Vec<u64> {
     words.iter().map(|word| u64::from_le_bytes(*word)).collect()
 }
 
-/// Moves threads out of what a jump overwrites. `false`: somebody is there, or will come back there, who cannot be
-/// moved.
-fn make_way(jump: &patch::Jump, copy: &Slot, positions: &[Position]) -> bool {
-    let inside = jump.inside();
-    if inside.is_empty() {
-        return true;
+/// Fills the trampoline of a jump.
+fn make_jump(s: &mut Space, jump: patch::Jump, probes: &[Vec<ProbeAt>]) -> Option<Ready> {
+    let home = s.home.as_mut()?;
+    let (head, place, end) =
+        home.area_near(jump.site()).map(|area| (area.range.start, area.free, area.range.end))?;
+    let hits: Vec<(u64, u32)> = jump
+        .hits()
+        .iter()
+        .zip(probes)
+        .map(|(at, probes)| Some((*at, home.add_site(*at, probes)?)))
+        .collect::<Option<_>>()?;
+    let code_of_hit = |at: u64, here: u64| {
+        let site = hits.iter().find(|(hit, _)| *hit == at).map_or(0, |(_, site)| *site);
+        trampoline::prefix(here, site, head).map_or_else(Vec::new, Vec::from)
+    };
+    let copy = jump.copy(place, &code_of_hit).ok()?;
+    let bytes = jump.bytes(place).ok()?;
+    let free = (place + copy.code.len() as u64).next_multiple_of(trampoline::ALIGN as u64);
+    if free > end || s.memory.write_raw(place, &copy.code).is_err() {
+        return None;
     }
-    let mut moves = Vec::new();
-    for position in positions {
-        if position.stack.iter().any(|word| inside.contains(word)) {
+    home.area_near(jump.site())?.free = free;
+    let sites = hits.into_iter().map(|(_, site)| site).collect();
+    Some(Ready { jump, sites, trampoline: place, copy, bytes })
+}
+
+/// Writes the jumps of a wanted address; none of them, if one cannot be.
+fn write_group(s: &mut Space, address: u64, group: &[Ready]) -> bool {
+    for (index, ready) in group.iter().enumerate() {
+        if s.memory.write_raw(ready.jump.site(), &ready.bytes).is_err() {
+            for ready in &group[..index] {
+                let _ = s.memory.write_raw(ready.jump.site(), &ready.jump.original());
+            }
             return false;
         }
+    }
+    let Some(home) = &mut s.home else { return false };
+    home.jumps.extend(group.iter().map(|ready| {
+        let jump = Jump {
+            sites: ready.sites.clone(),
+            of: address,
+            original: ready.jump.original().to_vec(),
+            patched: ready.bytes.to_vec(),
+            end: ready.jump.end(),
+            trampoline: ready.trampoline,
+        };
+        (ready.jump.site(), jump)
+    }));
+    true
+}
+
+/// Where threads have to go that are in what a jump overwrites. `None`: somebody is there, or will come back there, who
+/// cannot be moved.
+fn ways_out(jump: &patch::Jump, copy: &Slot, positions: &[Position]) -> Option<Vec<(Tid, u64)>> {
+    let inside = jump.inside();
+    if inside.is_empty() {
+        return Some(Vec::new());
+    }
+    let mut ways = Vec::new();
+    for position in positions {
+        if position.stack.iter().any(|word| inside.contains(word)) {
+            return None;
+        }
         if inside.contains(&position.rip) {
-            match (position.tid, copy.copy_of(position.rip)) {
-                (Some(tid), Some(to)) => moves.push((tid, to)),
-                _ => return false,
-            }
+            ways.push((position.tid?, copy.copy_of(position.rip)?));
         }
     }
-    moves.iter().all(|(tid, to)| sys::set_instruction_pointer(*tid, *to).is_ok())
+    Some(ways)
 }
 
 /// Whether a place has a jump for these probes already.
 fn is_served(home: &Home, injector: &Injector, address: u64, probes: &[(ProbeId, CodeKind)]) -> bool {
     let jump = home.jumps.get(&address);
-    jump.is_some_and(|jump| {
-        injector.probes_at(probes).is_some_and(|probes| probes == home.probes_at(jump.site))
+    jump.filter(|jump| jump.of == address).is_some_and(|jump| {
+        let there = jump.sites.first().map(|site| home.probes_at(*site)).unwrap_or_default();
+        injector.probes_at(probes).is_some_and(|probes| probes == there)
     })
 }
 
@@ -473,14 +439,12 @@ pub(super) fn remove_jumps_unless(space: &mut Space, takes: impl Fn(&u32) -> boo
     let mut gone = HashSet::new();
     let mut changed = false;
     for (address, jump) in &home.jumps {
-        let before = home.probes_at(jump.site).len();
-        let probes: Vec<_> =
-            home.probes_at(jump.site).iter().filter(|at| takes(&at.probe)).copied().collect();
-        if probes.is_empty() {
+        let probes = home.probes_of(jump);
+        let left = probes.iter().filter(|at| takes(&at.probe)).count();
+        if left == 0 {
             gone.insert(*address);
-        } else if probes.len() < before {
-            changed = true;
         }
+        changed |= (1..probes.len()).contains(&left);
     }
     if changed {
         home.keep_probes(takes);

@@ -19,6 +19,7 @@ mod detached;
 mod hit;
 mod injecting;
 mod interrupted;
+mod jumps;
 mod lifecycle;
 mod loader;
 mod memory;
