@@ -8,8 +8,8 @@
 //! area   (read, execute), near the text of each probed file: the way into the blob, trampolines
 //! ```
 //!
-//! The first page of the pool is wiped by fork (MADV_WIPEONFORK): a lock that another thread held must not be held in the
-//! child for ever. The rest goes on there: the child's one thread returns from functions that its parent has entered.
+//! Contexts are kept by a fork: the child's one thread returns from functions that its parent has entered. What stands
+//! before them is wiped (MADV_WIPEONFORK): a lock that another thread held, and which thread had which context.
 
 use crate::limits::{Limits, MAX_SHARDS};
 
@@ -28,10 +28,8 @@ pub const CONTEXTS: u64 = 4096;
 pub const KEY_BITS: u32 = 14;
 /// Places behind the last, so that a search need not wrap round.
 pub const KEY_TAIL: u64 = 64;
-/// Bytes of the pool that a fork wipes: [`PoolHead`].
-pub const POOL_WIPED: u64 = 4096;
-/// Bytes of the pool before the stack of claims: the number of contexts that were ever used stands at [`POOL_WIPED`].
-pub const POOL_HEAD: u64 = 2 * POOL_WIPED;
+/// Bytes of [`PoolHead`] with what follows it up to the stack of claims.
+pub const POOL_HEAD: u64 = 4096;
 /// Bytes of the stack on which contexts are claimed.
 pub const CLAIM_STACK: u64 = 64 * 1024;
 
@@ -120,9 +118,12 @@ impl ContextMemory {
     }
 }
 
+/// Bytes of the pool that a fork wipes. The number of contexts that were ever used stands behind them.
+pub const POOL_WIPED: u64 =
+    (POOL_HEAD + CLAIM_STACK + ((1 << KEY_BITS) + KEY_TAIL) * size_of::<KeyEntry>() as u64)
+        .next_multiple_of(4096);
 /// Bytes of the pool before the first context.
-pub const CONTEXTS_AT: u64 =
-    POOL_HEAD + CLAIM_STACK + ((1 << KEY_BITS) + KEY_TAIL) * size_of::<KeyEntry>() as u64;
+pub const CONTEXTS_AT: u64 = POOL_WIPED + 4096;
 
 impl Config {
     /// A process in which nothing is enabled yet.
@@ -172,6 +173,9 @@ pub struct PoolHead {
     pub stack_pointer: u64,
     /// Hits that found the lock held for too long.
     pub missed: u64,
+    /// One more than the contexts that were in use when the first thread of this process claimed one: those of the
+    /// parent. 0: none has.
+    pub inherited: u64,
     /// Addresses of the contexts that have shards of their own, by shard.
     pub shards: [u64; MAX_SHARDS as usize],
 }

@@ -173,6 +173,11 @@ impl<'a> Runner<'a> {
         self.shard == 0 && self.shards.count() > 1
     }
 
+    /// Leaves its shard to whoever else has it: this runner is a copy, made by a fork.
+    pub fn forget_shard(&mut self) {
+        self.use_shard(0);
+    }
+
     /// Takes the shard of another runner of this session, which is left with the one that all share.
     pub fn take_shard_of(&mut self, other: &mut Runner<'_>) {
         let number = core::mem::take(&mut other.shard);

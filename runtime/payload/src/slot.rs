@@ -53,6 +53,8 @@ pub struct Slot {
     pub own_stack: u64,
     /// The same of the stack that a hit is to run on which came through [`claim`].
     pub hit_stack: u64,
+    /// What it is found by.
+    pub key: u64,
     /// The process.
     pub pid: u32,
     /// Hits, for what is done from time to time only.
@@ -128,9 +130,9 @@ pub unsafe extern "C" fn claim(fs_base: u64, stack_pointer: u64) -> *mut Slot {
     let tid = sys::ask(number::GETTID, 0, 0) as u32;
     let key = if fs_base == 0 { u64::from(tid) } else { fs_base };
     let Some(place) = find(config, key) else { return skip(Skip::Other) };
-    // One with a key and no context is what a fork has copied half made.
     if place.context == 0 {
-        let Some(context) = unused(config) else { return skip(Skip::Other) };
+        let context = inherited(config, head, key).or_else(|| unused(config));
+        let Some(context) = context else { return skip(Skip::Other) };
         *place = KeyEntry { key, context };
     }
     let slot = place.context as *mut Slot;
@@ -143,11 +145,14 @@ pub unsafe extern "C" fn claim(fs_base: u64, stack_pointer: u64) -> *mut Slot {
         if slot.tid != tid {
             // A new thread where an ended one was.
             let pid = sys::ask(number::GETPID, 0, 0) as u32;
-            // The child of a fork returns from the functions its parent has called.
-            if slot.pid == pid {
+            if slot.pid == pid || slot.key != key {
                 slot.frames.clear();
             }
-            (slot.tid, slot.pid) = (tid, pid);
+            if slot.pid != pid {
+                // The shard is the parent's still.
+                slot.runner.forget_shard();
+            }
+            (slot.key, slot.tid, slot.pid) = (key, tid, pid);
             slot.state = state::ASK;
         } else if slot.state == state::BUSY && !is_abandoned(slot, stack_pointer) {
             return skip(Skip::Reentrant);
@@ -207,36 +212,55 @@ fn find(config: &Config, key: u64) -> Option<&'static mut KeyEntry> {
     None
 }
 
+/// Every context that was ever used, by its address.
+fn contexts(config: &Config, count: u64) -> impl Iterator<Item = u64> {
+    let first = config.pool.wrapping_add(CONTEXTS_AT);
+    let size = config.memory.size();
+    (0..count.min(config.contexts)).map(move |index| first.wrapping_add(index.wrapping_mul(size)))
+}
+
+/// Contexts that were ever used.
+fn used(config: &Config) -> &'static mut u64 {
+    // SAFETY: the pool has a word there for this, for who holds the lock.
+    unsafe { &mut *(config.pool.wrapping_add(POOL_WIPED) as *mut u64) }
+}
+
+/// The context that the thread with this key had before it forked this process.
+fn inherited(config: &Config, head: &mut PoolHead, key: u64) -> Option<u64> {
+    if head.inherited == 0 {
+        head.inherited = used(config).wrapping_add(1);
+    }
+    let pid = sys::ask(number::GETPID, 0, 0) as u32;
+    contexts(config, head.inherited.wrapping_sub(1)).find(|context| {
+        // SAFETY: as in `claim`.
+        let slot = unsafe { &*(*context as *const Slot) };
+        slot.live == LIVE && slot.key == key && slot.pid != pid
+    })
+}
+
 /// A context for a thread that has none: one never used, else that of a thread that has ended, whose key goes.
 fn unused(config: &Config) -> Option<u64> {
-    let size = config.memory.size();
-    let first = config.pool.wrapping_add(CONTEXTS_AT);
-    // SAFETY: the pool has a word there for this; the lock is held.
-    let used = unsafe { &mut *(config.pool.wrapping_add(POOL_WIPED) as *mut u64) };
+    let used = used(config);
     if *used < config.contexts {
-        let context = first.wrapping_add(used.wrapping_mul(size));
+        let context = contexts(config, config.contexts).nth(*used as usize);
         *used = used.wrapping_add(1);
-        return Some(context);
+        return context;
     }
-    let table = config.pool.wrapping_add(KEYS) as *mut KeyEntry;
-    for index in 0..(1usize << KEY_BITS).wrapping_add(KEY_TAIL as usize) {
-        // SAFETY: as in `find`.
-        let place = unsafe { &mut *table.add(index) };
-        if place.key == 0 || place.context == 0 {
-            continue;
-        }
+    let pid = sys::ask(number::GETPID, 0, 0) as u32;
+    contexts(config, config.contexts).find(|context| {
         // SAFETY: as in `claim`.
-        let slot = unsafe { &mut *(place.context as *mut Slot) };
-        if has_ended(slot.tid) {
-            let context = place.context;
-            // The key stays, as other keys may have been placed behind it, but leads nowhere it could be taken for
-            // that of a thread: no fs base is 1.
-            *place = KeyEntry { key: 1, context: 0 };
+        let slot = unsafe { &mut *(*context as *mut Slot) };
+        let is_free = slot.pid != pid || has_ended(slot.tid);
+        if is_free {
+            if let Some(place) = find(config, slot.key).filter(|place| place.context == *context) {
+                // The key's place is not free, as other keys may have been placed behind it, but leads nowhere it
+                // could be taken for that of a thread: no fs base is 1.
+                *place = KeyEntry { key: 1, context: 0 };
+            }
             slot.tid = 0;
-            return Some(context);
         }
-    }
-    None
+        is_free
+    })
 }
 
 /// Gives a context a shard of its own: one that is free, or that of a thread that has ended. A context is one thread's
@@ -328,6 +352,7 @@ unsafe fn initialise(config: &Config, slot: *mut Slot) -> bool {
             stack_pointer: 0,
             own_stack,
             hit_stack: own_stack,
+            key: 0,
             pid: 0,
             hits: 0,
             no_wait_before: 0,
