@@ -100,6 +100,7 @@ fn timing_reports_every_probe_that_was_hit() {
     let [one, head, begin, end] = lines[..] else { panic!("{text}") };
     assert_eq!((one, head.trim_end()), ("1", "----- probe hit report:"));
     assert!(begin.starts_with("begin, (<input>:1:7), hits: 1, cycles: "), "{begin}");
+    assert!(begin.ends_with("max, variance: 0, from: begin, index: 0"), "{begin}");
     assert!(end.starts_with("end, (<input>:1:30), hits: 1, cycles: "), "{end}");
 }
 

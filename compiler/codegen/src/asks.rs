@@ -12,6 +12,7 @@ fn is_for_the_host(builtin: Builtin) -> bool {
     matches!(
         builtin,
         Builtin::symbol
+            | Builtin::load_bias
             | Builtin::backtrace
             | Builtin::frame
             | Builtin::cmdline

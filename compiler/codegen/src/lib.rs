@@ -106,7 +106,7 @@ pub fn compile(script: &Script) -> Result<Program, CodegenError> {
         image: image::assemble(script, &arena, unit.constants, &handlers, &code)?,
         probes: probes(script),
         host_only: asks::host_only(script),
-        places: script.probes.iter().map(|probe| probe.place.clone()).collect(),
+        origins: script.probes.iter().map(|probe| script.origin(probe)).collect(),
         modules: script.modules.clone(),
         sites: script.sites.clone(),
         limits: script.limits,

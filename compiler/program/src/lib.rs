@@ -22,12 +22,21 @@ pub struct Program {
     pub probes: Vec<Probe>,
     /// Probes whose handlers ask what only rstap itself can answer (symbols, stacks, files), by rising id.
     pub host_only: Vec<ProbeId>,
-    /// Where each probe stands in the script, `FILE:LINE:COLUMN`; for reports only.
-    pub places: Vec<String>,
+    /// What each probe was derived from; for reports only.
+    pub origins: Vec<Origin>,
     /// ELF files that have probes.
     pub modules: Vec<Module>,
     /// Places in the script that can fault, by `Context::fault_site`.
     pub sites: Vec<Site>,
+}
+
+/// What a probe was derived from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// Where it stands in the script: `FILE:LINE:COLUMN`.
+    pub place: String,
+    /// The points it comes from: the alias, if it is one's, then the point as written.
+    pub from: Vec<String>,
 }
 
 /// An index into [`Program::probes`].

@@ -23,7 +23,7 @@ use crate::ir::{
 use crate::lower::{Lowered, Lowerer, Used};
 use crate::points::DerivedPoint;
 use crate::points::process::{ProcessPoints, Purpose, Target};
-use crate::resolve::{Resolver, is_defined, part_block};
+use crate::resolve::{Resolver, all_defined, is_defined, part_block};
 use crate::symbols::Symbols;
 use crate::tapset::Tapset;
 use crate::target_var::Scope;
@@ -82,6 +82,7 @@ fn stages<'d>(
     diagnostics.append(&mut symbols.diagnostics);
     diagnostics.extend(process.incomplete());
     drop(symbols);
+    check_samples(&leaves, &options.target, diagnostics);
     stop_on_errors(diagnostics)?;
 
     check::calls_in_walks(&tree, diagnostics);
@@ -127,6 +128,29 @@ struct Condition {
     text: String,
 }
 
+/// `timer.profile` samples the processes that are probed: without one it would never fire.
+fn check_samples(leaves: &[Planted<'_>], target: &Target, diagnostics: &mut Vec<Diagnostic>) {
+    let points =
+        leaves.iter().flat_map(|leaf| leaf.points.iter().map(|(_, derived)| (leaf.span, &derived.point)));
+    let sample = points.clone().find(|(_, point)| matches!(point, Point::Profile { .. }));
+    let of_process = |point: &Point| {
+        matches!(
+            point,
+            Point::Code { .. } | Point::Mark { .. } | Point::Address { .. } | Point::Process { .. }
+        )
+    };
+    if let Some((span, _)) = sample
+        && *target == Target::None
+        && !points.clone().any(|(_, point)| of_process(point))
+    {
+        diagnostics.push(
+            Diagnostic::error("timer.profile has nothing to sample")
+                .at(span, "samples the threads of the target")
+                .note("name a target with -c COMMAND or -x PID, or add a probe of a process"),
+        );
+    }
+}
+
 /// Expands the probe points and resolves the handlers and functions.
 fn resolve<'d>(
     symbols: &mut Symbols<'_>,
@@ -169,8 +193,9 @@ fn resolve<'d>(
     (resolver.tree, planted, conditions)
 }
 
-/// What makes two handlers one: bodies, conditions, and the answers to `@defined`.
-type BodyKey = (Vec<Part>, Vec<Span>, Vec<bool>);
+/// What makes two handlers one: bodies, conditions, and the answers to `@defined`. A number of its own for a handler
+/// that asks about values of the script: their types are not known yet, and may differ from place to place.
+type BodyKey = (Vec<Part>, Vec<Span>, Vec<bool>, Option<usize>);
 
 fn plant<'d>(
     resolver: &mut Resolver<'_, '_, 'd>,
@@ -188,13 +213,25 @@ fn plant<'d>(
             }
         });
     }
+    let mut of_values = false;
+    for question in &questions {
+        all_defined(question, |target, _| {
+            of_values |= matches!(target.base, ast::TargetBase::Value(_));
+            true
+        });
+    }
     let guards: Vec<Span> = leaf.guards.iter().map(|(guard, _)| guard.span).collect();
     let mut points = Vec::new();
     for point in leaf.derived {
-        let answers = questions.iter().map(|q| is_defined(q, point.scope.as_deref())).collect();
-        let body = *bodies.entry((leaf.parts.clone(), guards.clone(), answers)).or_insert_with(|| {
-            resolver.body(leaf.written.clone(), &leaf.guards, &leaf.parts, point.scope.clone())
-        });
+        let scope = point.scope.clone().or_else(|| resolver.global_scope.clone());
+        let answer = |question: &&ast::Expr| {
+            all_defined(question, |target, by_address| is_defined(target, by_address, scope.as_deref()))
+        };
+        let answers = questions.iter().map(answer).collect();
+        let own = of_values.then_some(bodies.len());
+        let body = *bodies
+            .entry((leaf.parts.clone(), guards.clone(), answers, own))
+            .or_insert_with(|| resolver.body(leaf.written.clone(), &leaf.guards, &leaf.parts, scope));
         points.push((body, point));
     }
     planted.push(Planted { span: leaf.span, condition, points });

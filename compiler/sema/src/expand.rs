@@ -7,7 +7,9 @@ use rstap_syntax::source::Span;
 
 use crate::near::similar;
 use crate::points::process::ProcessPoints;
-use crate::points::{DerivedPoint, Resolved, components_text, invalid_suffix, point_text, session, timer};
+use crate::points::{
+    DerivedPoint, Resolved, components_text, invalid_suffix, point_text, session, timer, unavailable,
+};
 use crate::symbols::{FileIndex, Symbols};
 
 /// A body that takes part in a handler.
@@ -207,11 +209,8 @@ impl<'d> Expander<'_, '_, 'd> {
     fn unknown(&self, point: &ProbePoint) -> Diagnostic {
         let first = &point.components[0];
         let name = first.name.text.as_str();
-        if let Some((_, instead)) = KERNEL.iter().find(|(family, _)| *family == name) {
-            return Diagnostic::error(format!("probe point mismatch: '{name}' cannot exist in user space"))
-                .at(first.span, "this watches the kernel")
-                .note("rstap watches programs from outside the kernel and has no kernel module")
-                .note(*instead);
+        if let Some(error) = unavailable::family(first) {
+            return error;
         }
         let aliases = self.symbols.alias_names();
         if aliases.contains(&name) && point.components.len() > 1 {
@@ -234,48 +233,6 @@ impl<'d> Expander<'_, '_, 'd> {
             .note("there are begin, end, error, never, timer.…, process(\"PATH\").…, user(\"NAME\").process(\"PATH\").…, and aliases")
     }
 }
-
-/// Families of SystemTap that need the kernel, and what works instead.
-const KERNEL: &[(&str, &str)] = &[
-    (
-        "kernel",
-        "for functions of a program or of its libraries: process(\"PATH\").function(\"NAME\"), process(\"PATH\").library(\"PATH\").function(\"NAME\")",
-    ),
-    ("module", "for shared libraries: process(\"PATH\").library(\"PATH\").function(\"NAME\")"),
-    (
-        "syscall",
-        "for system calls of a process: process(\"PATH\").syscall, or the C library's function: process(\"PATH\").library(\"libc*\").function(\"NAME\")",
-    ),
-    ("nd_syscall", "for system calls of a process: process(\"PATH\").syscall"),
-    ("tp_syscall", "for system calls of a process: process(\"PATH\").syscall"),
-    ("perf", "for samples of the target: timer.profile"),
-    ("procfs", "to write to a file at the end: probe end { … } with -o FILE"),
-    ("input", "for values from outside: script arguments ($1, @1), -G NAME=VALUE"),
-    (
-        "java",
-        "for functions of the Java machine itself: process(\"PATH\").library(\"libjvm.so\").function(\"NAME\")",
-    ),
-    ("python2", "for functions of the interpreter: process(\"PATH\").function(\"PyEval_*\")"),
-    ("python3", "for functions of the interpreter: process(\"/usr/bin/python3*\").function(\"PyEval_*\")"),
-    ("netfilter", "for a program's own traffic: process(\"PATH\").library(\"libc*\").function(\"send*\")"),
-    (
-        "scheduler",
-        "for the threads of a process: process(\"PATH\").thread.begin, process(\"PATH\").thread.end",
-    ),
-    ("vm", "for a program's allocations: process(\"PATH\").library(\"libc*\").function(\"malloc\")"),
-    ("vfs", "for a program's files: process(\"PATH\").library(\"libc*\").function(\"open*\")"),
-    ("ioblock", "for a program's files: process(\"PATH\").library(\"libc*\").function(\"read\")"),
-    ("ioscheduler", "for a program's files: process(\"PATH\").library(\"libc*\").function(\"read\")"),
-    ("netdev", "for a program's own traffic: process(\"PATH\").library(\"libc*\").function(\"send*\")"),
-    ("tcp", "for a program's own traffic: process(\"PATH\").library(\"libc*\").function(\"send*\")"),
-    ("udp", "for a program's own traffic: process(\"PATH\").library(\"libc*\").function(\"sendto\")"),
-    ("socket", "for a program's own traffic: process(\"PATH\").library(\"libc*\").function(\"send*\")"),
-    ("signal", "for signals a program sends: process(\"PATH\").library(\"libc*\").function(\"kill\")"),
-    ("kprocess", "for the life of processes: process.begin, process.end"),
-    ("irq_handler", "for the time line of a program: timer.profile"),
-    ("softirq", "for the time line of a program: timer.profile"),
-    ("workqueue", "for the threads of a process: process(\"PATH\").thread.begin"),
-];
 
 fn has_wildcard(point: &ProbePoint) -> bool {
     point.components.iter().any(|c| c.name.text.contains(['*', '?']))

@@ -146,7 +146,13 @@ impl<'a> Sweep<'a> {
             _ => {}
         }
         if self.effects.is_pure(expr) {
-            self.say("Eliding side-effect-free expression".to_owned(), expr.token, "its value is not used");
+            if !self.effects.is_idle(expr) {
+                self.say(
+                    "Eliding side-effect-free expression".to_owned(),
+                    expr.token,
+                    "its value is not used",
+                );
+            }
             return false;
         }
         true

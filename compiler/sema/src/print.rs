@@ -50,10 +50,10 @@ pub fn elaborated(script: &Script) -> String {
         if let Point::Code { at, .. } | Point::Mark { at, .. } = &probe.point {
             let _ = write!(text, " /* file offset 0x{:x} */", at.0);
         }
-        if probe.pn != probe.pp && probe.pn != handler.name {
-            let _ = write!(text, " /*  <- {} */", probe.pn);
+        for name in script.origin(probe).from {
+            let _ = write!(text, " /*  <- {name} */");
         }
-        let _ = writeln!(text, " /*  <- {} */", handler.name);
+        text.push('\n');
         push_locals(&mut text, &handler.locals);
     }
     text

@@ -127,6 +127,12 @@ pub trait Scope {
         self.resolve(Request::of_any(target, Use::Address)).is_ok()
     }
 
+    /// The same for an expression that begins with a value of the script, whose type is that of `origin`.
+    fn is_defined_from(&self, target: &ast::Target, origin: &Origin, by_address: bool) -> bool {
+        let usage = if by_address { Use::Address } else { Use::Read };
+        self.resolve(Request { origin: Some(origin), ..Request::of_any(target, usage) }).is_ok()
+    }
+
     /// What must be true at a hit for the handler to run, if that is not always so.
     fn guard(&self, site: ir::SiteId) -> Option<ir::Expr> {
         let _ = site;

@@ -188,6 +188,8 @@ struct Function {
     written: HashSet<usize>,
     /// Prints, ends the session, or writes a global: a call of it cannot be left out.
     impure: bool,
+    /// Of the library, and does nothing: what it did elsewhere has no meaning here.
+    idle: bool,
 }
 
 impl Effects {
@@ -203,9 +205,12 @@ impl Effects {
             .collect();
         let mut functions: Vec<Function> = own
             .iter()
-            .map(|usage| {
+            .zip(&tree.functions)
+            .map(|(usage, function)| {
                 let written: HashSet<usize> = usage.globals_written().collect();
-                Function { impure: usage.outputs || !written.is_empty(), written }
+                let empty = matches!(&function.code, Code::Script(code) if code.is_empty());
+                let idle = function.library && empty;
+                Function { impure: usage.outputs || !written.is_empty(), written, idle }
             })
             .collect();
         let mut changed = true;
@@ -228,6 +233,12 @@ impl Effects {
     /// Whether a call of the function writes the global.
     pub fn writes(&self, function: usize, global: usize) -> bool {
         self.functions[function].written.contains(&global)
+    }
+
+    /// Whether the expression calls a function of the library that does nothing, as `asmlinkage()`: scripts call it for
+    /// what it does elsewhere.
+    pub fn is_idle(&self, expr: &Expr) -> bool {
+        matches!(&expr.kind, ExprKind::Call(candidates, _) if candidates.iter().all(|&f| self.functions[f].idle))
     }
 
     /// Whether evaluating the expression can be left out when nobody uses its value.

@@ -123,9 +123,9 @@ pub fn embedded_code(report: &Report<'_>, code: Embedded) -> Embedded {
     if report.refuse_embedded {
         let opening = Span { end: code.span.start + 2, ..code.span };
         report.add(
-            Diagnostic::parse_error("embedded code in unprivileged script; need stap -g")
+            Diagnostic::parse_error("embedded code cannot exist here: rstap runs no C compiler and no kernel module")
                 .at(opening, "embedded C starts here")
-                .note("rstap has no C compiler: embedded C runs with SystemTap's kernel runtime only"),
+                .note("use script functions; the library reads registers (register), memory (user_long, user_string) and context"),
         );
     }
     code

@@ -262,6 +262,9 @@ macro_rules! for_each_builtin {
             /// `symbol(address, form)`: what is known about an address, worded as number `form` of
             /// `rstap_core::env::SymbolForm`, plus 16 if the address is where a call returns to.
             symbol(Long, Long) -> Str, false;
+            /// Address in memory minus address in the file, of the file with this path as the process at the probe maps
+            /// it; in a begin, end or timer probe as the target does.
+            load_bias(Str) -> Long, true;
             /// Backtrace of at most n frames as hexadecimal addresses.
             backtrace(Long) -> Str, false;
             /// `frame(n)`: address of the n-th frame of the backtrace, 0 being the innermost; 0 where there is none.

@@ -291,6 +291,12 @@ pub trait Env {
         out.put_hex(address.value);
     }
 
+    /// Address in memory minus address in the file, of a file that the process has mapped; `None` if it has not, or
+    /// where that cannot be known.
+    fn load_bias(&self, _context: &Context, _path: &[u8]) -> Option<u64> {
+        None
+    }
+
     /// Writes the addresses of at most `frames` frames in hexadecimal, separated by blanks.
     fn backtrace(&self, context: &Context, frames: u64, out: &mut Text<'_>) {
         for (n, address) in (0..frames).map_while(|n| Some((n, self.frame(context, n)?))) {

@@ -1,9 +1,12 @@
 //! The core's environment inside rstap: time, pauses, and the process at the probe, looked up when a handler asks.
 
 use std::cell::{Cell, OnceCell, RefCell};
+use std::io::IoSliceMut;
 use std::path::Path;
 use std::time::Duration;
 
+use nix::sys::uio::{RemoteIoVec, process_vm_readv};
+use nix::unistd::Pid;
 use rstap_abi::context::Context;
 use rstap_core::env::{Address, Clock, Env, ProcessNumber, ProcessText, SymbolForm, TaskNumber, TaskText};
 use rstap_core::image::Code;
@@ -95,6 +98,14 @@ fn thread_of(context: &Context) -> i32 {
     if context.tid == 0 { std::process::id() as i32 } else { context.tid as i32 }
 }
 
+/// Copies memory of a process that goes on running: what the probes of rstap itself see of the target.
+fn read_running(pid: u32, address: u64, into: &mut [u8]) -> bool {
+    let len = into.len();
+    let remote = RemoteIoVec { base: address as usize, len };
+    let read = process_vm_readv(Pid::from_raw(pid as i32), &mut [IoSliceMut::new(into)], &[remote]);
+    read.is_ok_and(|count| count == len)
+}
+
 /// Whether a thread of any process in our pid namespace exists.
 pub fn is_alive(owner: u32) -> bool {
     Path::new(&format!("/proc/{owner}")).exists()
@@ -128,7 +139,10 @@ impl Env for HostEnv<'_, '_> {
     }
 
     fn read_target(&self, _context: &Context, address: u64, into: &mut [u8]) -> bool {
-        self.memory.is_some_and(|memory| memory.read(address, into))
+        match self.memory {
+            Some(memory) => memory.read(address, into),
+            None => self.target != 0 && read_running(self.target, address, into),
+        }
     }
 
     fn write_target(&self, _context: &Context, address: u64, from: &[u8]) -> bool {
@@ -233,6 +247,15 @@ impl Env for HostEnv<'_, '_> {
 
     fn symbol(&self, context: &Context, address: Address, form: SymbolForm, out: &mut Text<'_>) {
         symbols::put(address, form, |address| self.find(context, address), out);
+    }
+
+    fn load_bias(&self, context: &Context, path: &[u8]) -> Option<u64> {
+        let at_process = self.memory.is_some() || self.target == 0;
+        let pid = if at_process { process_of(context) } else { self.target as i32 };
+        if !self.mappings_read.replace(true) {
+            self.symbols.refresh(pid);
+        }
+        self.symbols.load_bias(pid, path, self.memory)
     }
 
     fn frame(&self, context: &Context, n: u64) -> Option<u64> {

@@ -2,34 +2,47 @@
 //! and told at the end, with SystemTap's words. Handlers that run inside a target are not seen here.
 
 use std::fmt::Write;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rstap_core::handler::Outcome;
 use rstap_program::{ProbeId, Program};
 
 /// Times of all probes.
 pub struct Timing {
-    probes: Vec<Times>,
+    probes: Vec<Mutex<Times>>,
 }
 
 /// Cycles of one probe's handler.
+#[derive(Clone, Copy, Default)]
 struct Times {
-    hits: AtomicU64,
-    least: AtomicU64,
-    most: AtomicU64,
-    sum: AtomicU64,
+    hits: u64,
+    least: u64,
+    most: u64,
+    sum: u64,
+    squares: u128,
+}
+
+impl Times {
+    fn add(&mut self, cycles: u64) {
+        self.least = if self.hits == 0 { cycles } else { self.least.min(cycles) };
+        self.most = self.most.max(cycles);
+        self.hits += 1;
+        self.sum = self.sum.saturating_add(cycles);
+        self.squares = self.squares.saturating_add(u128::from(cycles) * u128::from(cycles));
+    }
+
+    /// Of a sample: the squared distances from the mean, divided by one less than their number.
+    fn variance(&self) -> u128 {
+        let (hits, sum) = (u128::from(self.hits), u128::from(self.sum));
+        let of_mean = sum.saturating_mul(sum) / hits.max(1);
+        self.squares.saturating_sub(of_mean) / hits.saturating_sub(1).max(1)
+    }
 }
 
 impl Timing {
     /// Nothing counted yet.
     pub fn new(program: &Program) -> Timing {
-        let times = || Times {
-            hits: AtomicU64::new(0),
-            least: AtomicU64::new(u64::MAX),
-            most: AtomicU64::new(0),
-            sum: AtomicU64::new(0),
-        };
-        Timing { probes: program.probes.iter().map(|_| times()).collect() }
+        Timing { probes: program.probes.iter().map(|_| Mutex::default()).collect() }
     }
 
     /// Runs a handler between two looks at the clock. One that did not run is not counted.
@@ -39,10 +52,7 @@ impl Timing {
         let cycles = crate::sys::cycles().saturating_sub(start);
         if let (Outcome::Ran | Outcome::Failed(_), Some(times)) = (outcome, self.probes.get(probe.0 as usize))
         {
-            times.hits.fetch_add(1, Relaxed);
-            times.sum.fetch_add(cycles, Relaxed);
-            times.least.fetch_min(cycles, Relaxed);
-            times.most.fetch_max(cycles, Relaxed);
+            lock(times).add(cycles);
         }
         (outcome, more)
     }
@@ -51,36 +61,42 @@ impl Timing {
     pub fn report(&self, program: &Program) -> String {
         let mut text = "----- probe hit report: \n".to_owned();
         for (index, (times, probe)) in self.probes.iter().zip(&program.probes).enumerate() {
-            let hits = times.hits.load(Relaxed);
-            if hits == 0 {
+            let times = *lock(times);
+            if times.hits == 0 {
                 continue;
             }
-            let (least, most, sum) =
-                (times.least.load(Relaxed), times.most.load(Relaxed), times.sum.load(Relaxed));
-            let place = program.places.get(index).map_or("", String::as_str);
-            let _ = writeln!(
-                text,
-                "{}, ({place}), hits: {hits}, cycles: {least}min/{}avg/{most}max, index: {index}",
-                probe.pp,
-                sum / hits
-            );
+            let Times { hits, least, most, sum, .. } = times;
+            let (avg, variance) = (sum / hits, times.variance());
+            let (place, from) = program.origins.get(index).map_or(("", &[][..]), |o| (&o.place, &o.from));
+            let _ = write!(text, "{}, ({place}), hits: {hits}, ", probe.pp);
+            let _ = write!(text, "cycles: {least}min/{avg}avg/{most}max, variance: {variance},");
+            for name in from {
+                let _ = write!(text, " from: {name}");
+            }
+            let _ = writeln!(text, ", index: {index}");
         }
         text
     }
+}
+
+fn lock(times: &Mutex<Times>) -> MutexGuard<'_, Times> {
+    // Each change leaves whole numbers behind.
+    times.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use rstap_core::session::Skip;
-    use rstap_program::{Point, Probe};
+    use rstap_program::{Origin, Point, Probe};
 
     #[test]
     fn only_handlers_that_ran_are_reported() {
         let probe = |pp: &str| Probe { point: Point::Never, pp: pp.into(), entry: None, entry_bytes: 0 };
+        let origin = |place: &str| Origin { place: place.into(), from: vec!["alias".into(), "mine".into()] };
         let program = Program {
             probes: vec![probe("begin"), probe("end")],
-            places: vec!["a.stp:1:1".into(), "a.stp:2:1".into()],
+            origins: vec![origin("a.stp:1:1"), origin("a.stp:2:1")],
             ..Program::default()
         };
         let timing = Timing::new(&program);
@@ -91,6 +107,17 @@ mod tests {
         let lines: Vec<&str> = report.lines().collect();
         assert_eq!(lines.len(), 2, "{report}");
         assert!(lines[1].starts_with("begin, (a.stp:1:1), hits: 2, cycles: "), "{report}");
-        assert!(lines[1].ends_with("max, index: 0"), "{report}");
+        assert!(lines[1].contains("max, variance: "), "{report}");
+        assert!(lines[1].ends_with(", from: alias from: mine, index: 0"), "{report}");
+    }
+
+    #[test]
+    fn variance_is_that_of_a_sample() {
+        let mut times = Times::default();
+        assert_eq!(times.variance(), 0);
+        for cycles in [2, 4, 4, 4, 5, 5, 7, 9] {
+            times.add(cycles);
+        }
+        assert_eq!((times.least, times.most, times.sum, times.variance()), (2, 9, 40, 4));
     }
 }

@@ -13,7 +13,7 @@ use crate::regex::Pattern;
 use rstap_abi::builtins::Builtin;
 use rstap_abi::layout::{MapShape, StatShape};
 use rstap_abi::limits::Limits;
-use rstap_program::{Initial, Module, Point, Site};
+use rstap_program::{Initial, Module, Origin, Point, Site};
 
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {$(
@@ -55,6 +55,15 @@ pub struct Script {
     pub sites: Vec<Site>,
     /// Limits of the run.
     pub limits: Limits,
+}
+
+impl Script {
+    /// What a probe was derived from.
+    pub fn origin(&self, probe: &DerivedProbe) -> Origin {
+        let written = &self.handlers[probe.handler.0 as usize].name;
+        let alias = (probe.pn != probe.pp && probe.pn != *written).then(|| probe.pn.clone());
+        Origin { place: probe.place.clone(), from: alias.into_iter().chain([written.clone()]).collect() }
+    }
 }
 
 /// Type of a value.

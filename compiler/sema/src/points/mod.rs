@@ -11,6 +11,7 @@ use crate::target_var::Scope;
 pub mod process;
 pub mod session;
 pub mod timer;
+pub mod unavailable;
 
 /// A place a written point stands for. `'d` is how long file contents stay valid.
 #[derive(Clone)]

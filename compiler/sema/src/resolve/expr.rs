@@ -86,9 +86,7 @@ impl Resolver<'_, '_, '_> {
                 self.unit.per_point = true;
                 ExprKind::Entry(self.boxed(operand))
             }
-            ast::ExprKind::Defined(operand) => {
-                ExprKind::Long(i64::from(is_defined(operand, self.unit.scope.as_deref())))
-            }
+            ast::ExprKind::Defined(operand) => ExprKind::Long(i64::from(self.defined(operand))),
             ast::ExprKind::ProbeWrite(operand) => self.probe_write(operand),
             ast::ExprKind::Const(_) => self.refuse(
                 "@const cannot exist here: its value comes from C headers, and rstap runs no C compiler",
@@ -380,6 +378,20 @@ impl Resolver<'_, '_, '_> {
         Some(Target { ast: Rc::new(target.clone()), base, origin, indexes })
     }
 
+    fn defined(&mut self, operand: &ast::Expr) -> bool {
+        all_defined(operand, |target, by_address| match &target.base {
+            TargetBase::Value(value) => {
+                let value = self.expr(value);
+                let origin = self.origin(&value);
+                let scope = self.unit.scope.as_deref();
+                origin.is_some_and(|origin| {
+                    scope.is_some_and(|scope| scope.is_defined_from(target, &origin, by_address))
+                })
+            }
+            _ => is_defined(target, by_address, self.unit.scope.as_deref()),
+        })
+    }
+
     fn probe_write(&mut self, operand: &ast::Expr) -> ExprKind {
         let ast::ExprKind::Symbol(name) = &operand.kind else {
             return self.poison("@probewrite needs the name of a global variable", operand.token);
@@ -473,8 +485,9 @@ pub(super) fn up_to_nul(text: &[u8]) -> Vec<u8> {
     text.iter().copied().take_while(|&b| b != 0).collect()
 }
 
-/// The answer of `@defined(expr)` at a place: whether all target variables in it exist there.
-pub fn is_defined(expr: &ast::Expr, scope: Option<&(dyn Scope + '_)>) -> bool {
+/// The answer of `@defined(expr)`: whether all target variables in it exist. `exists` is asked about each, and told
+/// whether its address is meant.
+pub fn all_defined(expr: &ast::Expr, mut exists: impl FnMut(&ast::Target, bool) -> bool) -> bool {
     let mut defined = true;
     // What stands after `&`: the walk comes to it next.
     let mut addressed: Option<&ast::Expr> = None;
@@ -482,12 +495,17 @@ pub fn is_defined(expr: &ast::Expr, scope: Option<&(dyn Scope + '_)>) -> bool {
         ast::ExprKind::AddressOf(operand) => addressed = Some(operand),
         ast::ExprKind::Target(target) => {
             let by_address = addressed.take().is_some_and(|operand| std::ptr::eq(operand, e));
-            defined &= scope.is_some_and(|scope| match by_address {
-                true => scope.has_address(target),
-                false => scope.is_defined(target),
-            });
+            defined &= exists(target, by_address);
         }
         _ => {}
     });
     defined
+}
+
+/// Whether a place knows a target variable that needs no value of the script.
+pub fn is_defined(target: &ast::Target, by_address: bool, scope: Option<&(dyn Scope + '_)>) -> bool {
+    scope.is_some_and(|scope| match by_address {
+        true => scope.has_address(target),
+        false => scope.is_defined(target),
+    })
 }

@@ -25,7 +25,7 @@ use crate::hir_walk::each_expr;
 use crate::symbols::{FileIndex, Symbols, no_embedded_code};
 use crate::target_var::Scope;
 
-pub use expr::is_defined;
+pub use expr::{all_defined, is_defined};
 pub use format::arguments as argument_types;
 
 /// Resolves handlers and the functions they call.

@@ -9,6 +9,7 @@ use super::build::{
     add, binary, call, choose, compare, extend, load, number, register, select, sequence, text, unary,
 };
 use crate::ir::{BinaryOp, CompareOp, Expr, SiteId, UnaryOp};
+use crate::modules::Binary;
 
 /// Where a value is, in terms of IR.
 #[derive(Clone, Debug)]
@@ -62,6 +63,11 @@ pub fn bias_at(module: &Module<'_>, at: LinkAddr, site: SiteId) -> Expr {
         Kind::Executable => number(0),
         _ => add(register(dwarf::RIP), number(at.0.cast_signed().wrapping_neg()), site),
     }
+}
+
+/// The same difference for a file that need not be that of the probe: looked up when the handler runs.
+pub fn load_bias(binary: &Binary<'_>, site: SiteId) -> Expr {
+    call(Builtin::load_bias, vec![text(&binary.path().to_string_lossy())], site)
 }
 
 impl Surroundings<'_, '_> {

@@ -13,7 +13,7 @@ use rstap_syntax::diagnostic::Diagnostic;
 use rstap_syntax::source::Span;
 
 use super::build::{add, binary, load, multiply, number, register};
-use super::location::{Spot, Surroundings, bias_at};
+use super::location::{Spot, Surroundings, bias_at, load_bias};
 use super::value::Value;
 use super::{Origin, Request, Scope, Use, messages, pretty, psabi};
 use crate::ir::{BinaryOp, Expr, SiteId};
@@ -312,10 +312,9 @@ impl<'d> CodeScope<'d> {
         let fixed = module.kind() == rstap_debuginfo::Kind::Executable;
         let bias = match self.frame {
             _ if fixed => Some(number(0)),
-            _ if !Rc::ptr_eq(binary, &self.binary) => None,
-            Frame::Inside { at, .. } => Some(bias_at(module, at, site)),
-            Frame::Return { .. } => request.bias.clone(),
-            Frame::Nowhere => None,
+            Frame::Inside { at, .. } if Rc::ptr_eq(binary, &self.binary) => Some(bias_at(module, at, site)),
+            Frame::Return { .. } if Rc::ptr_eq(binary, &self.binary) => request.bias.clone(),
+            _ => Some(load_bias(binary, site)),
         };
         let place = module.place(variable, self.pc());
         let at_entry = self.frame.at_entry();

@@ -120,6 +120,17 @@ impl<E: Env> Call<'_, E> {
         }
     }
 
+    pub fn load_bias(&mut self, path: &[u8]) -> i64 {
+        if let Some(bias) = self.env.load_bias(self.context, path) {
+            return bias as i64;
+        }
+        self.fail_saying(Fault::Raised, |message| {
+            message.put(path);
+            message.put(b" is not loaded in this process");
+        });
+        0
+    }
+
     pub fn backtrace(&mut self, frames: i64, out: &mut Text<'_>) {
         let frames = u64::try_from(frames).unwrap_or(0).min(self.context.limits.max_backtrace);
         if self.registers_valid() != 0 {

@@ -110,20 +110,19 @@ impl Symbols {
             None => process.index_of(address).is_some(),
         })?;
         let index = process.index_of(address)?;
-        let module = match &process.mappings[index].module {
-            Some(module) => module.clone(),
-            None => {
-                let mapping = &process.mappings[index].mapping;
-                let module = if mapping.path == "[vdso]" {
-                    vdso(&mut known.vdso, mapping, memory)
-                } else {
-                    open(&mut known.modules, process.pid, mapping, &self.places)
-                };
-                process.mappings[index].module = Some(module.clone());
-                module
-            }
-        };
+        let module = process.module(index, &mut known.vdso, &mut known.modules, &self.places, memory);
         Some(process.place(index, address, module))
+    }
+
+    /// Address in memory minus address in the file, of the file with this path in a process.
+    pub fn load_bias(&self, pid: i32, path: &[u8], memory: Option<&dyn TargetMemory>) -> Option<u64> {
+        let mut known = self.lock();
+        let known = &mut *known;
+        let process = known.processes.iter_mut().find(|process| process.pid == pid)?;
+        let index = process.mappings.iter().position(|m| m.mapping.path.as_bytes() == path)?;
+        let address = process.mappings[index].mapping.start;
+        let module = process.module(index, &mut known.vdso, &mut known.modules, &self.places, memory);
+        process.place(index, address, module).code.map(|code| code.bias)
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {
@@ -151,6 +150,24 @@ impl Process {
     fn index_of(&self, address: u64) -> Option<usize> {
         let index = self.mappings.partition_point(|m| m.mapping.end <= address);
         self.mappings.get(index).filter(|m| m.mapping.start <= address).map(|_| index)
+    }
+
+    /// The file of a mapping, if it can be read.
+    fn module(
+        &mut self,
+        index: usize,
+        known_vdso: &mut Option<Arc<ModuleFile>>,
+        modules: &mut HashMap<FileId, Option<Arc<ModuleFile>>>,
+        places: &Arc<DebugPlaces>,
+        memory: Option<&dyn TargetMemory>,
+    ) -> Option<Arc<ModuleFile>> {
+        let mapped = &mut self.mappings[index];
+        let (pid, mapping) = (self.pid, &mapped.mapping);
+        let module = mapped.module.get_or_insert_with(|| match &*mapping.path {
+            "[vdso]" => vdso(known_vdso, mapping, memory),
+            _ => open(modules, pid, mapping, places),
+        });
+        module.clone()
     }
 
     fn place(&self, index: usize, address: u64, module: Option<Arc<ModuleFile>>) -> Place {

@@ -8,6 +8,7 @@ use rstap_syntax::diagnostic::Diagnostic;
 use rstap_syntax::source::Span;
 
 use crate::near;
+use crate::points::unavailable;
 
 /// A written point, understood.
 #[derive(Clone, Debug, PartialEq)]
@@ -127,8 +128,6 @@ enum Node {
     Plt,
     Callee,
     Leaf,
-    /// A component that other versions of the language have.
-    Unsupported,
 }
 
 /// What stands in a component's parentheses.
@@ -166,8 +165,6 @@ impl Node {
                 ("mark", TEXT, Node::Leaf),
                 ("provider", TEXT, Node::Provider),
                 ("plt", BARE_OR_TEXT, Node::Plt),
-                ("insn", BARE, Node::Unsupported),
-                ("data", TEXT_OR_NUMBER, Node::Unsupported),
             ],
             Node::Library => &[
                 ("function", TEXT_OR_NUMBER, Node::Function),
@@ -192,7 +189,7 @@ impl Node {
             Node::Callee => &[("call", BARE, Node::Leaf)],
             Node::Return => &[("maxactive", NUMBER, Node::Leaf)],
             Node::Statement => &[("nearest", BARE, Node::Leaf), ("absolute", BARE, Node::Leaf)],
-            Node::Leaf | Node::Unsupported => &[],
+            Node::Leaf => &[],
         }
     }
 
@@ -210,7 +207,7 @@ pub fn forms() -> Vec<String> {
     let mut forms = Vec::new();
     let mut open = vec![(Node::User, String::new())];
     while let Some((node, text)) = open.pop() {
-        for (name, arguments, to) in node.edges().iter().filter(|edge| edge.2 != Node::Unsupported) {
+        for (name, arguments, to) in node.edges().iter() {
             for argument in *arguments {
                 let argument = match argument {
                     Argument::None => "",
@@ -234,7 +231,6 @@ pub fn forms() -> Vec<String> {
 struct Step<'p> {
     name: &'static str,
     component: &'p Component,
-    to: Node,
 }
 
 /// All points that a written one stands for; at least one.
@@ -246,10 +242,12 @@ pub fn specs(point: &ProbePoint) -> Result<Vec<Spec>, Box<Diagnostic>> {
         let mut extended = Vec::new();
         for (node, steps) in &paths {
             for &(name, arguments, to) in node.edges() {
-                let usable = (to != Node::Unsupported || glob.is_exact()) && (!last || to.is_complete());
-                if usable && glob.matches(name) && arguments.contains(&argument_kind(component)) {
+                if (!last || to.is_complete())
+                    && glob.matches(name)
+                    && arguments.contains(&argument_kind(component))
+                {
                     let mut steps = steps.clone();
-                    steps.push(Step { name, component, to });
+                    steps.push(Step { name, component });
                     extended.push((to, steps));
                 }
             }
@@ -276,7 +274,7 @@ fn wrong_component(component: &Component, node: Node, last: bool) -> Box<Diagnos
         let message = if !arguments.contains(&argument_kind(component)) {
             format!("'{name}' takes {} here", describe_arguments(arguments))
         } else if last && !to.is_complete() {
-            let following: Vec<_> = to.edges().iter().filter(|edge| edge.2 != Node::Unsupported).collect();
+            let following: Vec<_> = to.edges().iter().collect();
             let names: Vec<_> = following.iter().map(|edge| format!(".{}", edge.0)).collect();
             format!("'{name}' must be followed by what to probe: {}", names.join(", "))
         } else {
@@ -284,8 +282,10 @@ fn wrong_component(component: &Component, node: Node, last: bool) -> Box<Diagnos
         };
         return Box::new(Diagnostic::error(message).at(component.span, ""));
     }
-    let known: Vec<&str> =
-        node.edges().iter().filter(|edge| edge.2 != Node::Unsupported).map(|edge| edge.0).collect();
+    if let Some(error) = unavailable::component(component) {
+        return Box::new(error);
+    }
+    let known: Vec<&str> = node.edges().iter().map(|edge| edge.0).collect();
     let mut error = Diagnostic::error("invalid suffix for probe").at(component.span, "");
     error = match near::best(name, known.iter().copied()) {
         Some(similar) => error.note(format!("did you mean '.{similar}'?")),
@@ -319,10 +319,6 @@ fn spec(point: &ProbePoint, steps: &[Step<'_>]) -> Result<Spec, Box<Diagnostic>>
     let mut thread = false;
     for step in steps {
         let span = step.component.span;
-        if step.to == Node::Unsupported {
-            let message = format!("probe points with '.{}' are not supported yet", step.name);
-            return Err(Box::new(Diagnostic::error(message).at(span, "")));
-        }
         match step.name {
             "user" => spec.user = Some(user(step.component)?),
             "process" => {

@@ -1,0 +1,3 @@
+// cc: -g -O0
+int level;
+int main(void) { return level; }
