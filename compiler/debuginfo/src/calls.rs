@@ -1,7 +1,9 @@
 //! Calls in a function's code, found by decoding it (Intel SDM vol. 2, CALL and JMP). Debug information has call sites
 //! of optimised code only (DWARF 5, 3.4), the code itself has them all.
 
-use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, OpKind, Register};
+use std::collections::HashSet;
+
+use iced_x86::{Decoder, DecoderOptions, FlowControl, Instruction, Mnemonic, OpKind, Register};
 use rstap_abi::address::LinkAddr;
 
 use crate::elf::Elf;
@@ -25,6 +27,26 @@ pub(crate) fn calls_in(elf: &Elf<'_>, ranges: &[Range]) -> Vec<Call> {
         is_call.then_some(Call { to: LinkAddr(to), return_address: LinkAddr(next) })
     });
     calls.collect()
+}
+
+/// The addresses that the code in a range has: loaded as such, or from a slot that the dynamic linker fills.
+pub(crate) fn addresses_in(elf: &Elf<'_>, range: Range) -> Vec<LinkAddr> {
+    let mut addresses = Vec::new();
+    let mut slots = HashSet::new();
+    for instruction in instructions(elf, range) {
+        let relative = instruction.memory_base() == Register::RIP;
+        match (instruction.mnemonic(), instruction.op1_kind()) {
+            (Mnemonic::Lea, _) if relative => addresses.push(LinkAddr(instruction.memory_displacement64())),
+            (_, OpKind::Memory) if relative => slots.extend([instruction.memory_displacement64()]),
+            // In programs at fixed addresses.
+            (Mnemonic::Mov, OpKind::Immediate32 | OpKind::Immediate32to64 | OpKind::Immediate64) => {
+                addresses.push(LinkAddr(instruction.immediate(1)));
+            }
+            _ => {}
+        }
+    }
+    addresses.extend(elf.addresses_in_slots(&slots));
+    addresses
 }
 
 /// The instruction that ends at `end`, if code that starts at `start` has one that does, with the slot that it calls

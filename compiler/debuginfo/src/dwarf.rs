@@ -1,19 +1,24 @@
 //! Units and entries of a module's DWARF (DWARF 5, chapters 2, 3 and 7), read when they are asked for. Everything
 //! else in this crate reaches an entry through [`DieRef`] and [`Die`].
 
+mod die;
 mod split;
+mod units;
+mod walk;
 
-use std::collections::{BTreeMap, HashMap};
-use std::fmt;
+use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
-use gimli::{
-    AbbreviationsCacheStrategy, AttributeValue, EndianSlice, LittleEndian, Section, UnitOffset, UnitType,
-};
+use gimli::{AbbreviationsCacheStrategy, AttributeValue, EndianSlice, LittleEndian, Section, UnitOffset};
 
 use crate::elf::Elf;
+use die::MAX_RANGES;
+pub(crate) use die::{Die, ranges_at, string_value};
 use split::Split;
 pub use split::SplitUnit;
+pub(crate) use units::UnitSlot;
+use units::{Source, Units};
+pub(crate) use walk::Walk;
 
 pub(crate) type Slice<'d> = EndianSlice<'d, LittleEndian>;
 pub(crate) type Value<'d> = AttributeValue<Slice<'d>>;
@@ -83,37 +88,6 @@ pub(crate) struct Parts<'d> {
     pub package: Option<Elf<'d>>,
 }
 
-/// Which file a unit is from.
-#[derive(Clone, Copy, Debug)]
-enum Source<'d> {
-    /// The module or its debug file.
-    Main,
-    /// The supplementary (dwz) file.
-    Supplementary,
-    /// A file of split DWARF, by its index; with the skeleton that the main file has, unless it is a type unit.
-    Split(u32, Option<Header<'d>>),
-}
-
-/// A unit and what has been read of it.
-pub(crate) struct UnitSlot<'d> {
-    header: Header<'d>,
-    source: Source<'d>,
-    unit: OnceLock<Result<Unit<'d>, DwarfError>>,
-    pub functions: OnceLock<crate::functions::UnitFunctions<'d>>,
-    pub lines: OnceLock<crate::lines::UnitLines>,
-    pub files: OnceLock<crate::lines::Files>,
-}
-
-impl UnitSlot<'_> {
-    /// Offset in its section, that of its skeleton if it has one.
-    pub fn section_offset(&self) -> usize {
-        match self.source {
-            Source::Split(_, Some(skeleton)) => skeleton.offset().0,
-            _ => self.header.offset().0,
-        }
-    }
-}
-
 /// The DWARF of a module.
 pub(crate) struct DebugData<'d> {
     main: Dwarf<'d>,
@@ -130,15 +104,6 @@ struct UnitRange {
     start: u64,
     end: u64,
     unit: u32,
-}
-
-struct Units<'d> {
-    slots: Vec<UnitSlot<'d>>,
-    /// The first so many are from .debug_info of the main file, by rising offset.
-    main: usize,
-    /// Those after them, up to this, are from .debug_info of the supplementary file.
-    supplementary: usize,
-    type_signatures: HashMap<u64, DieRef>,
 }
 
 impl<'d> DebugData<'d> {
@@ -187,7 +152,7 @@ impl<'d> DebugData<'d> {
     }
 
     fn units(&self) -> &Units<'d> {
-        self.units.get_or_init(|| self.read_units())
+        self.units.get_or_init(|| Units::read(&self.main, &self.split, |error| self.note_problem(error)))
     }
 
     /// All units.
@@ -207,6 +172,11 @@ impl<'d> DebugData<'d> {
             Source::Supplementary => self.main.sup().unwrap_or(&self.main),
             Source::Split(file, _) => self.split.files.get(file as usize).unwrap_or(&self.main),
         }
+    }
+
+    /// The same by the unit's number; those of the main file if there is no such unit.
+    pub fn dwarf_of_unit(&self, index: u32) -> &Dwarf<'d> {
+        self.slot(index).map_or(&self.main, |slot| self.dwarf_of(slot))
     }
 
     /// The sections that the line table of a unit refers to: that of a skeleton is the table of its unit too.
@@ -332,23 +302,6 @@ impl<'d> DebugData<'d> {
     }
 }
 
-impl<'d> Units<'d> {
-    /// The unit of the main file whose header is at this offset.
-    fn starting_at(&self, offset: usize) -> Option<usize> {
-        self.slots[..self.main].binary_search_by_key(&offset, UnitSlot::section_offset).ok()
-    }
-
-    fn at(&self, among: std::ops::Range<usize>, offset: usize) -> Option<DieRef> {
-        let slots = self.slots.get(among.clone())?;
-        let index = slots.partition_point(|s| s.section_offset() <= offset).checked_sub(1)?;
-        if matches!(slots[index].source, Source::Split(..)) {
-            return None;
-        }
-        let in_unit = gimli::DebugInfoOffset(offset).to_unit_offset(&slots[index].header)?;
-        Some(DieRef { unit: u32::try_from(among.start + index).ok()?, offset: in_unit.0 })
-    }
-}
-
 /// What stands for a section that is not there.
 fn no_section<'d>() -> Slice<'d> {
     Slice::new(&[], LittleEndian)
@@ -364,296 +317,4 @@ fn load<'d>(elf: &Elf<'d>) -> Dwarf<'d> {
     let Ok(mut dwarf) = Dwarf::load(section);
     dwarf.populate_abbreviations_cache(AbbreviationsCacheStrategy::Duplicates);
     dwarf
-}
-
-impl<'d> DebugData<'d> {
-    /// Reads the headers of all units. One that is broken ends the list: there is no telling where the next begins.
-    fn read_units(&self) -> Units<'d> {
-        let mut slots = Vec::new();
-        self.read_headers(self.main.units(), |header| match self.split.unit_of(&self.main, header) {
-            Some((file, split)) => slots.push(UnitSlot::new(split, Source::Split(file, Some(header)))),
-            None => slots.push(UnitSlot::new(header, Source::Main)),
-        });
-        let main = slots.len();
-        if let Some(sup) = self.main.sup() {
-            self.read_headers(sup.units(), |header| slots.push(UnitSlot::new(header, Source::Supplementary)));
-        }
-        let supplementary = slots.len();
-        let mut headers = self.main.type_units();
-        while let Ok(Some(header)) = headers.next() {
-            slots.push(UnitSlot::new(header, Source::Main));
-        }
-        let split_types = self.split.types.iter();
-        slots.extend(split_types.map(|&(file, header)| UnitSlot::new(header, Source::Split(file, None))));
-        let type_signatures =
-            slots.iter().enumerate().filter_map(|(index, slot)| match slot.header.type_() {
-                UnitType::Type { type_signature, type_offset }
-                | UnitType::SplitType { type_signature, type_offset } => Some((
-                    type_signature.0,
-                    DieRef { unit: u32::try_from(index).ok()?, offset: type_offset.0 },
-                )),
-                _ => None,
-            });
-        let type_signatures = type_signatures.collect();
-        Units { slots, main, supplementary, type_signatures }
-    }
-
-    fn read_headers(
-        &self,
-        mut headers: gimli::DebugInfoUnitHeadersIter<Slice<'d>>,
-        mut found: impl FnMut(Header<'d>),
-    ) {
-        let mut end = 0;
-        loop {
-            match headers.next() {
-                Ok(Some(header)) => {
-                    end = header.offset().0.saturating_add(header.length_including_self());
-                    found(header);
-                }
-                Ok(None) => return,
-                Err(error) => return self.note_problem(DwarfError::Broken { error, unit: end }),
-            }
-        }
-    }
-}
-
-impl<'d> UnitSlot<'d> {
-    fn new(header: Header<'d>, source: Source<'d>) -> Self {
-        UnitSlot {
-            header,
-            source,
-            unit: OnceLock::new(),
-            functions: OnceLock::new(),
-            lines: OnceLock::new(),
-            files: OnceLock::new(),
-        }
-    }
-}
-
-/// An entry with its attributes.
-#[derive(Clone)]
-pub(crate) struct Die<'m, 'd> {
-    pub data: &'m DebugData<'d>,
-    pub unit: &'m Unit<'d>,
-    pub id: DieRef,
-    pub entry: Entry<'d>,
-}
-
-impl<'m, 'd> Die<'m, 'd> {
-    /// Its tag.
-    pub fn tag(&self) -> gimli::DwTag {
-        self.entry.tag()
-    }
-
-    /// The sections its unit refers to.
-    pub fn dwarf(&self) -> &'m Dwarf<'d> {
-        self.data.slot(self.id.unit).map_or(&self.data.main, |slot| self.data.dwarf_of(slot))
-    }
-
-    /// An attribute of its own.
-    pub fn attr(&self, name: gimli::DwAt) -> Option<Value<'d>> {
-        self.entry.attr_value(name)
-    }
-
-    /// Whether a flag is set on it.
-    pub fn flag(&self, name: gimli::DwAt) -> bool {
-        matches!(self.attr(name), Some(AttributeValue::Flag(true)))
-    }
-
-    /// A number.
-    pub fn number(&self, name: gimli::DwAt) -> Option<u64> {
-        self.attr(name).and_then(|v| v.udata_value())
-    }
-
-    /// A string.
-    pub fn string(&self, name: gimli::DwAt) -> Option<&'d str> {
-        string_value(self.dwarf(), self.unit, self.attr(name)?)
-    }
-
-    /// DW_AT_name.
-    pub fn name(&self) -> Option<&'d str> {
-        self.string(gimli::DW_AT_name)
-    }
-
-    /// An address.
-    pub fn address(&self, name: gimli::DwAt) -> Option<u64> {
-        self.dwarf().attr_address(self.unit, self.attr(name)?).ok().flatten()
-    }
-
-    /// The entry an attribute refers to.
-    pub fn reference(&self, name: gimli::DwAt) -> Option<DieRef> {
-        self.data.reference(self.id.unit, self.attr(name)?)
-    }
-
-    /// The entry that has the attributes this one leaves out.
-    pub fn origin(&self) -> Option<DieRef> {
-        self.reference(gimli::DW_AT_abstract_origin).or_else(|| self.reference(gimli::DW_AT_specification))
-    }
-
-    /// This entry and those it takes attributes from, nearest first.
-    pub fn chain(&self) -> Result<Vec<Die<'m, 'd>>, DwarfError> {
-        let mut chain = vec![self.clone()];
-        while let Some(next) = chain[chain.len() - 1].origin() {
-            if chain.len() == MAX_CHAIN {
-                return Err(DwarfError::Circular { unit: self.section_offset_of_unit() });
-            }
-            chain.push(self.data.die(next)?);
-        }
-        Ok(chain)
-    }
-
-    /// The entry's type, also through its origin; `None` if it has none.
-    pub fn inherited_type(&self) -> Result<Option<DieRef>, DwarfError> {
-        Ok(self.chain()?.iter().find_map(|die| die.reference(gimli::DW_AT_type)))
-    }
-
-    /// Entries directly below.
-    pub fn children(&self) -> Result<Vec<Die<'m, 'd>>, DwarfError> {
-        let mut children = Vec::new();
-        let mut walk = Walk::below(self)?;
-        while let Some(die) = walk.next_entry()? {
-            children.push(die);
-            walk.skip_children();
-        }
-        Ok(children)
-    }
-
-    /// Address ranges of its code: DW_AT_ranges, or DW_AT_low_pc and DW_AT_high_pc.
-    pub fn ranges(&self) -> Vec<(u64, u64)> {
-        if let Some(value) = self.attr(gimli::DW_AT_ranges) {
-            return ranges_value(self.dwarf(), self.unit, value);
-        }
-        let Some(low) = self.address(gimli::DW_AT_low_pc) else { return Vec::new() };
-        let high = match self.attr(gimli::DW_AT_high_pc) {
-            Some(AttributeValue::Udata(size)) => low.checked_add(size),
-            _ => self.address(gimli::DW_AT_high_pc),
-        };
-        high.filter(|&high| high > low).map(|high| (low, high)).into_iter().collect()
-    }
-
-    fn section_offset_of_unit(&self) -> usize {
-        self.data.slot(self.id.unit).map_or(0, UnitSlot::section_offset)
-    }
-}
-
-impl fmt::Debug for Die<'_, '_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {:?}", self.tag(), self.id)
-    }
-}
-
-/// The text of a string attribute; `None` if it is broken or not UTF-8.
-pub(crate) fn string_value<'d>(dwarf: &Dwarf<'d>, unit: &Unit<'d>, value: Value<'d>) -> Option<&'d str> {
-    let bytes = dwarf.attr_string(unit, value).ok()?;
-    std::str::from_utf8(bytes.slice()).ok()
-}
-
-/// More ranges than a function or block can have: the rest of such a list is not read.
-const MAX_RANGES: usize = 1 << 16;
-
-/// The ranges of a DW_AT_ranges attribute, without empty ones.
-pub(crate) fn ranges_value<'d>(dwarf: &Dwarf<'d>, unit: &Unit<'d>, value: Value<'d>) -> Vec<(u64, u64)> {
-    match dwarf.attr_ranges_offset(unit, value) {
-        Ok(Some(offset)) => ranges_at(dwarf, unit, offset.0),
-        _ => Vec::new(),
-    }
-}
-
-/// The ranges of a range list, without empty ones.
-pub(crate) fn ranges_at<'d>(dwarf: &Dwarf<'d>, unit: &Unit<'d>, offset: usize) -> Vec<(u64, u64)> {
-    let mut ranges = Vec::new();
-    let Ok(mut list) = dwarf.ranges(unit, gimli::RangeListsOffset(offset)) else { return ranges };
-    while let Ok(Some(range)) = list.next() {
-        if range.begin < range.end {
-            ranges.push((range.begin, range.end));
-        }
-        if ranges.len() == MAX_RANGES {
-            break;
-        }
-    }
-    ranges
-}
-
-/// A walk over the entries below one, in their order, that can leave out subtrees.
-pub(crate) struct Walk<'m, 'd> {
-    data: &'m DebugData<'d>,
-    unit: &'m Unit<'d>,
-    unit_index: u32,
-    raw: gimli::EntriesRaw<'m, Slice<'d>>,
-    /// Depth of `raw`'s depth 0, which is set anew when `raw` is.
-    base: isize,
-    /// Depth of the entry read last.
-    depth: isize,
-    /// Its DW_AT_sibling.
-    sibling: Option<usize>,
-    /// Entries deeper than this are passed over.
-    deepest: isize,
-}
-
-impl<'m, 'd> Walk<'m, 'd> {
-    /// A walk over everything below `die`; its children have depth 1.
-    pub fn below(die: &Die<'m, 'd>) -> Result<Self, DwarfError> {
-        let (data, unit, unit_index) = (die.data, die.unit, die.id.unit);
-        let raw = unit.entries_raw(Some(UnitOffset(die.id.offset)));
-        let mut raw = raw.map_err(|e| data.broken(unit_index, e))?;
-        let mut top = Entry::null();
-        raw.read_entry(&mut top).map_err(|e| data.broken(unit_index, e))?;
-        let deepest = isize::MAX;
-        Ok(Walk { data, unit, unit_index, raw, base: 0, depth: 0, sibling: None, deepest })
-    }
-
-    /// Depth of the entry returned last.
-    pub fn depth(&self) -> isize {
-        self.depth
-    }
-
-    /// Leaves out the entries below the one returned last.
-    pub fn skip_children(&mut self) {
-        if self.base + self.raw.next_depth() <= self.depth {
-            return;
-        }
-        self.deepest = self.depth;
-        if let Some(sibling) = self.sibling
-            && sibling > self.raw.next_offset().0
-            && let Ok(raw) = self.unit.entries_raw(Some(UnitOffset(sibling)))
-        {
-            self.raw = raw;
-            self.base = self.depth;
-        }
-    }
-
-    /// The next entry that is not left out; `None` at the end of the subtree.
-    pub fn next_entry(&mut self) -> Result<Option<Die<'m, 'd>>, DwarfError> {
-        let mut entry = Entry::null();
-        loop {
-            let depth = self.base + self.raw.next_depth();
-            if depth <= 0 || self.raw.is_empty() {
-                return Ok(None);
-            }
-            let id = DieRef { unit: self.unit_index, offset: self.raw.next_offset().0 };
-            if depth > self.deepest {
-                self.pass_over()?;
-                continue;
-            }
-            self.deepest = isize::MAX;
-            let some = self.raw.read_entry(&mut entry).map_err(|e| self.data.broken(self.unit_index, e))?;
-            if !some {
-                continue;
-            }
-            self.depth = depth;
-            self.sibling = match entry.attr_value(gimli::DW_AT_sibling) {
-                Some(AttributeValue::UnitRef(offset)) => Some(offset.0),
-                _ => None,
-            };
-            return Ok(Some(Die { data: self.data, unit: self.unit, id, entry }));
-        }
-    }
-
-    fn pass_over(&mut self) -> Result<(), DwarfError> {
-        let skip = |raw: &mut gimli::EntriesRaw<'m, Slice<'d>>| match raw.read_abbreviation()? {
-            Some(abbreviation) => raw.skip_attributes(abbreviation.attributes()),
-            None => Ok(()),
-        };
-        skip(&mut self.raw).map_err(|e| self.data.broken(self.unit_index, e))
-    }
 }

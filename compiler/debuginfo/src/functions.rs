@@ -1,5 +1,6 @@
 //! Functions of a module: subprograms of the DWARF with their inlined instances, and symbols.
 
+mod indirect;
 mod listing;
 mod matching;
 mod prologue;
@@ -16,7 +17,7 @@ use rstap_abi::address::LinkAddr;
 use crate::dwarf::{DebugData, DieRef, ranges_at};
 use crate::elf::{Elf, Symbol};
 use crate::lines::{self, Line};
-use crate::names::demangle;
+use crate::names::{demangle, is_cold};
 use crate::pattern::Pattern;
 
 pub(crate) use listing::Details;
@@ -61,8 +62,10 @@ pub struct Function<'d> {
     pub external: bool,
     /// Exported to other modules (.dynsym).
     pub exported: bool,
-    /// An indirect function: the entry is its resolver.
+    /// An indirect function whose implementations are not known: the entry is its resolver.
     pub ifunc: bool,
+    /// Not a whole function but a part that was moved out of its way: the entry is where jumps enter it.
+    pub cold: bool,
     /// Places where it was inlined, by rising address.
     pub inlines: Vec<Inline>,
     /// Its entry in the DWARF: the concrete instance, else the abstract one; `None` if known as symbol only.
@@ -120,6 +123,7 @@ impl<'m, 'd> Functions<'m, 'd> {
         if pattern.file.is_none() {
             self.add_symbols(&mut functions, pattern);
         }
+        self.resolve_indirect(&mut functions);
         functions
     }
 
@@ -243,6 +247,7 @@ impl<'m, 'd> Functions<'m, 'd> {
             external: source.external,
             exported: false,
             ifunc: false,
+            cold: false,
             inlines: Vec::new(),
             die: Some(DieRef { unit, offset: subprogram.offset }),
         };
@@ -315,15 +320,20 @@ impl<'m, 'd> Functions<'m, 'd> {
             return None;
         }
         let name = match_symbol(symbol.name, pattern)?;
-        let described = self.function_at(symbol.address);
-        if described.as_ref().is_some_and(|f| f.entry != Some(symbol.address)) {
-            return None;
-        }
+        let cold = is_cold(symbol.name);
+        let function = match self.function_at(symbol.address) {
+            Some(function) if function.entry == Some(symbol.address) => {
+                Function { name, exported: symbol.exported, ifunc: symbol.ifunc, ..function }
+            }
+            Some(function) if cold => {
+                let (entry, inlines) = (Some(symbol.address), Vec::new());
+                Function { name, entry, cold, inlines, linkage_name: Some(symbol.name), ..function }
+            }
+            Some(_) => return None,
+            None => Function { cold, ..self.function_of_symbol(symbol, name) },
+        };
         known.insert(symbol.address);
-        Some(match described {
-            Some(function) => Function { name, exported: symbol.exported, ifunc: symbol.ifunc, ..function },
-            None => self.function_of_symbol(symbol, name),
-        })
+        Some(function)
     }
 
     /// A function that is known by its symbol only.
@@ -340,6 +350,7 @@ impl<'m, 'd> Functions<'m, 'd> {
             external: symbol.global,
             exported: symbol.exported,
             ifunc: symbol.ifunc,
+            cold: false,
             inlines: Vec::new(),
             die: None,
         }

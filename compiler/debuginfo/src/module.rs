@@ -499,6 +499,11 @@ impl<'d> Module<'d> {
         Ok(self.names().find(name).map(TypeId::Die))
     }
 
+    /// Definitions of types whose name begins so, in the order of the units.
+    pub fn types_beginning_with(&self, prefix: &str) -> Vec<TypeId> {
+        self.names().beginning_with(prefix).into_iter().map(TypeId::Die).collect()
+    }
+
     /// The value of the enumerator `name`, of any enumeration.
     pub fn find_enumerator(&self, name: &str) -> Result<Option<i64>, DwarfError> {
         Ok(self.names().enumerator(&self.dwarf, name))

@@ -26,6 +26,11 @@ pub(crate) fn without_clone_suffix(symbol: &str) -> &str {
     }
 }
 
+/// Whether a symbol is that of a part of a function which is seldom reached and was moved elsewhere.
+pub(crate) fn is_cold(symbol: &str) -> bool {
+    symbol.split('.').skip(1).any(|suffix| suffix == "cold")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

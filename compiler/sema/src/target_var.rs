@@ -10,7 +10,6 @@ mod location;
 mod mark;
 mod messages;
 mod pretty;
-mod pretty_container;
 mod psabi;
 mod scope;
 mod system_call;

@@ -214,6 +214,8 @@ macro_rules! for_each_builtin {
             /// (node, offsets of the addresses of its parent and of its children before and behind it): the next node
             /// of a binary tree in its order.
             tree_next(Long, Long, Long, Long) -> Long, true;
+            /// (address): the first byte from there on whose highest bit is clear: a slot in use of Rust's hash tables.
+            full_next(Long) -> Long, true;
             /// (address, bytes): whether all of them can be read.
             user_readable(Long, Long) -> Long, false;
             /// (address, text): with its NUL.

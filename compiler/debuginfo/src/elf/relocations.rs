@@ -1,10 +1,16 @@
 //! Relocations with the names of their symbols, and addresses of symbols of any kind (System V gABI, "Relocation" and
 //! "Symbol Table").
 
+use std::collections::HashSet;
+
 use goblin::elf::section_header::{SHT_DYNSYM, SHT_SYMTAB};
 use rstap_abi::address::LinkAddr;
 
 use super::{Elf, c_string};
+
+const R_X86_64_64: u32 = 1;
+const R_X86_64_GLOB_DAT: u32 = 6;
+const R_X86_64_RELATIVE: u32 = 8;
 
 const RELA_SIZE: usize = 24;
 const SYMBOL_SIZE: usize = 24;
@@ -38,6 +44,23 @@ impl<'d> Elf<'d> {
             })
         };
         bytes.chunks_exact(RELA_SIZE).filter_map(relocation).collect()
+    }
+
+    /// The addresses of this file that the dynamic linker puts into these slots.
+    pub(crate) fn addresses_in_slots(&self, slots: &HashSet<u64>) -> Vec<LinkAddr> {
+        if slots.is_empty() {
+            return Vec::new();
+        }
+        let relocations = self.relocations(".rela.dyn").into_iter().filter(|found| slots.contains(&found.at));
+        let address = |relocation: Relocation<'_>| match relocation.kind {
+            R_X86_64_RELATIVE => Some(LinkAddr(relocation.addend)),
+            R_X86_64_GLOB_DAT | R_X86_64_64 => {
+                let symbol = self.symbol_address(relocation.symbol?)?;
+                Some(LinkAddr(symbol.0.wrapping_add(relocation.addend)))
+            }
+            _ => None,
+        };
+        relocations.filter_map(address).collect()
     }
 
     /// The address of a defined symbol, be it of a function or of data.

@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use crate::names::{demangle, without_clone_suffix};
+use crate::names::{demangle, is_cold, without_clone_suffix};
 use crate::pattern::{Glob, Pattern, split_path};
 
 /// A glob without brackets also matches a generic's name without its arguments: `push` matches `push<int>`.
@@ -49,8 +49,13 @@ pub(super) fn match_symbol<'d>(symbol: &'d str, pattern: &Pattern) -> Option<Cow
         return (simple && asks_for_mangled && pattern.name().matches(symbol))
             .then_some(Cow::Borrowed(symbol));
     }
-    if !simple || symbol.contains(".cold") {
+    if !simple {
         return None;
+    }
+    // What was moved out of a function's way is entered in its middle: only its own name means it.
+    if is_cold(symbol) {
+        let asked_for = pattern.name().as_str().contains(".cold") && pattern.name().matches(symbol);
+        return asked_for.then_some(Cow::Borrowed(symbol));
     }
     let matches = pattern.name().matches(symbol) || pattern.name().matches(without_clone_suffix(symbol));
     matches.then_some(Cow::Borrowed(symbol))
@@ -66,6 +71,8 @@ mod tests {
             ("main", "main", Some("main")),
             ("f.isra.0", "f", Some("f.isra.0")),
             ("f.cold", "f*", None),
+            ("f.cold", "f.cold", Some("f.cold")),
+            ("f.isra.0", "*.isra.*", Some("f.isra.0")),
             ("_ZN4shop4Item5priceEi", "price", Some("price")),
             ("_ZN4shop4Item5priceEi", "Item::pr*", Some("Item::price")),
             ("_ZN4shop4Item5priceEi", "*shop*", None),

@@ -89,6 +89,15 @@ impl<'d> NameIndex<'d> {
         found.min_by_key(|t| (t.declaration, order(t.tag))).map(|t| t.die)
     }
 
+    /// Definitions of types whose name begins so.
+    pub fn beginning_with(&self, prefix: &str) -> Vec<DieRef> {
+        let named = self.types.iter().filter(|(name, _)| name.starts_with(prefix));
+        let mut found: Vec<_> =
+            named.flat_map(|(_, all)| all).filter(|t| !t.declaration).map(|t| t.die).collect();
+        found.sort_unstable();
+        found
+    }
+
     /// The value of an enumerator of any enumeration.
     pub fn enumerator(&self, data: &DebugData<'d>, name: &str) -> Option<i64> {
         self.enumerations.iter().find_map(|&id| enumerator_of(data, id, name))

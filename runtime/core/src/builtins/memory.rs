@@ -14,6 +14,9 @@ const CHUNK: u64 = 64;
 /// Memory is readable or not by pages (x86-64).
 const PAGE: u64 = 4096;
 /// No balanced tree in 64-bit memory is deeper.
+/// Slots of a hash table that are looked at for the next one in use.
+const MOST_SLOTS: i64 = 1 << 20;
+
 const TREE_DEPTH: u32 = 128;
 /// Of larger things only the start is looked at.
 const MOST_PAGES: usize = 64;
@@ -132,6 +135,24 @@ impl<E: Env> Call<'_, E> {
             self.fail(Fault::ReadFault, node as u64);
         }
         found.unwrap_or(0)
+    }
+
+    /// A table is at most seven eighths full, so a slot in use is seldom far.
+    pub fn full_next(&mut self, address: i64) -> i64 {
+        let (mut at, mut found) = (address as u64, None);
+        let all_read = self.read_chunks(at, MOST_SLOTS, |chunk| {
+            let full = chunk.iter().position(|byte| byte & 0x80 == 0);
+            found = full.map(|index| at.wrapping_add(index as u64));
+            at = at.wrapping_add(chunk.len() as u64);
+            found.is_none()
+        });
+        match found.filter(|_| all_read) {
+            Some(found) => found as i64,
+            None => {
+                self.fail(Fault::ReadFault, address as u64);
+                0
+            }
+        }
     }
 
     fn find_next(&self, node: i64, parent: i64, left: i64, right: i64) -> Option<i64> {

@@ -288,6 +288,21 @@ fn nonsense_for_an_expression_ends() {
 }
 
 #[test]
+fn slots_in_use_are_found() {
+    let mut memory = vec![0xff; 300];
+    (memory[3], memory[200]) = (0x7f, 0);
+    let world = World { memory, ..World::default() };
+    on_bench(&world, |_, caller| {
+        let start = MEMORY as i64;
+        assert_eq!(caller.call().full_next(start), start + 3);
+        assert_eq!(caller.call().full_next(start + 4), start + 200);
+        assert_eq!(caller.take_fault(), None);
+        caller.call().full_next(start + 201);
+        assert!(caller.take_fault().is_some());
+    });
+}
+
+#[test]
 fn trees_are_walked_in_order() {
     // Nodes of three words: parent, left, right. 1 is the root over 0 and 3, 3 is over 2.
     let node = |index: u64| (MEMORY + index * 24) as i64;

@@ -152,7 +152,8 @@ impl<'d> Search<'_, 'd> {
         let itself = match kind {
             FunctionKind::Any | FunctionKind::Call => module.probe_address(function),
             FunctionKind::Exported if function.external => module.probe_address(function),
-            FunctionKind::Return(_) => function.entry,
+            // Nothing calls a part of a function, so it does not return either.
+            FunctionKind::Return(_) => function.entry.filter(|_| !function.cold),
             _ => None,
         };
         let inlines: &[_] = match kind {
@@ -354,7 +355,8 @@ pub fn absolute<'d>(filter: ProcessFilter, prefix: &str, suffix: &str, address: 
 }
 
 pub(super) fn inside(function: &Function<'_>, at: LinkAddr) -> Frame {
-    Frame::Inside { die: function.die, outer: None, entry: function.entry, at }
+    let entry = function.entry.filter(|_| !function.cold);
+    Frame::Inside { die: function.die, outer: None, entry, at }
 }
 
 /// The instances that a point stands for.
