@@ -343,3 +343,25 @@ fn assert_unharmed(server: Server) {
     let (stdout, status) = server.finish(Duration::from_secs(20));
     assert_eq!((String::from_utf8_lossy(&stdout).as_ref(), status), ("unharmed\n", Status::Exited(0)));
 }
+
+#[test]
+fn verbose_says_how_each_probed_instruction_is_passed_and_what_is_refused_is_said_anyway() {
+    let script = "probe process(\"./ways\").function(\"copied\"), process(\"./ways\").function(\"stepped\"), \
+                  process(\"./ways\").function(\"own\"), process(\"./ways\").function(\"refused\") { println(\"hit\") }";
+    let outcome = rstap(&["-v", "-e", script, "-c", "./ways", "--backend", "ptrace"], &Plan::default());
+    let text = stderr(&outcome);
+    assert_eq!((stdout(&outcome).as_str(), outcome.status), ("hit\n", Status::Exited(0)), "{text}");
+    let says = |name: &str, how: &str| {
+        let line = text.lines().find(|line| line.contains(&format!(": {name}+0x0 [ways] at 0x")));
+        let line = line.unwrap_or_else(|| panic!("nothing about {name}: {text}"));
+        assert!(line.contains(how), "{line}");
+    };
+    says("copied", " runs as a copy at 0x");
+    says(
+        "stepped",
+        " is stepped with all threads stopped, which is slow: a copy of it would behave differently",
+    );
+    says("own", " is a breakpoint of the program's own");
+    let refused = text.lines().find(|line| line.starts_with("WARNING: not probed in process "));
+    assert!(refused.is_some_and(|line| line.contains("is int1, whose trap cannot be told from")), "{text}");
+}

@@ -202,6 +202,11 @@ impl Handlers for Worker<'_, '_> {
         self.shared.symbols.remember(pid as i32, mappings);
     }
 
+    fn word(&self, pid: u32, address: u64) -> String {
+        let place = self.shared.symbols.find(Some(pid as i32), address, None);
+        crate::symbols::word(address, place.as_ref())
+    }
+
     fn is_enabled(&self, probe: ProbeId) -> bool {
         self.runner.is_enabled(probe.0)
     }

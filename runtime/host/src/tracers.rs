@@ -364,6 +364,10 @@ impl Report for Stderr {
         }
     }
 
+    fn is_heard(&self, level: u8) -> bool {
+        self.verbose >= level
+    }
+
     fn warn(&self, text: std::fmt::Arguments<'_>) {
         if !self.quiet {
             eprintln!("WARNING: {text}");

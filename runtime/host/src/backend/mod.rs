@@ -56,6 +56,10 @@ pub trait Handlers {
     fn run(&mut self, hit: Hit<'_>) -> Verdict;
     /// A process has these mappings now. Not all changes are told.
     fn mapped(&mut self, _pid: u32, _mappings: &[Mapping]) {}
+    /// An address of a process in words.
+    fn word(&self, _pid: u32, address: u64) -> String {
+        format!("{address:#x}")
+    }
     /// Whether the condition of the probe's point is true, or it has none.
     fn is_enabled(&self, _probe: ProbeId) -> bool {
         true

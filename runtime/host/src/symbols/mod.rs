@@ -13,7 +13,7 @@ use rstap_debuginfo::{FileOffset, LinkAddr};
 
 pub use self::module::{DebugPlaces, ModuleFile};
 pub use self::stack::Stack;
-pub use self::wording::put;
+pub use self::wording::{put, word};
 use crate::backend::TargetMemory;
 use crate::process::FileId;
 use crate::process::maps::{self, Mapping};

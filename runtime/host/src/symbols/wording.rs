@@ -20,6 +20,11 @@ pub fn put(address: Address, form: SymbolForm, find: impl Fn(u64) -> Option<Plac
     out.put(wording.text(form).as_bytes());
 }
 
+/// The same for messages: symbol, offset and module if there are any.
+pub fn word(address: u64, place: Option<&Place>) -> String {
+    Wording { address, back: 0, place }.text(SymbolForm::Simple)
+}
+
 struct Wording<'a> {
     address: u64,
     /// How far before the address the place is.

@@ -116,6 +116,30 @@ SNIP(x87, "fld1", "fldpi", "faddp; fistpll (%rdi); fnclex")
 SNIP(cmpxchg16, "lea data(%rip), %r8; mov (%r8), %rax; mov 8(%r8), %rdx", "lock cmpxchg16b (%r8)", "")
 SNIP(bt, "", "btsq $3, data(%rip)", "")
 SNIP(movsx, "", "movslq data+4(%rip), %rdx", "")
+SNIP(page_crossing, ".balign 4096; .skip 4093, 0x90", "movabs $0x1122334455667788, %rdx", "")
+SNIP(page_first, ".balign 4096; .skip 4096, 0x90", "movabs $0x1122334455667788, %rdx", "")
+SNIP(page_last, ".balign 4096; .skip 4086, 0x90", "movabs $0x1122334455667788, %rdx", "")
+SNIP(page_last_byte, ".balign 4096; .skip 4095, 0x90", "push %rax", "pop %rdx")
+SNIP(page_call, ".balign 4096; .skip 4091, 0x90", "call leaf", "")
+SNIP(data16, "", "mov $0x1234, %ax", "")
+SNIP(addr32, "", "mov (%edi), %rdx", "")
+SNIP(lock_rip, "", "lock incq data+8(%rip)", "")
+SNIP(imm_rip, "", "pshufd $0x1b, data+16(%rip), %xmm1", "movq %xmm1, %rdx")
+SNIP(hinted_jcc, "cmp $5, %rcx", ".byte 0x2e; je 1f", "add $2, %rax\n1: add $4, %rax")
+SNIP(lahf, "cmp $9, %rcx", "lahf", "")
+SNIP(sahf, "mov $0xd500, %eax", "sahf", "")
+SNIP(cmc, "stc", "cmc", "")
+SNIP(lods, "", "lodsb", "")
+SNIP(cmps, "mov $6, %ecx", "repe cmpsb", "")
+SNIP(cpuid, "xor %eax, %eax; xor %ecx, %ecx", "cpuid", "mov %rax, %r8; xor %eax, %eax")
+SNIP(bswap, "", "bswap %rax", "")
+SNIP(ljmp, "", "ljmp *far_jump", "ud2")
+SNIP(lcall, "", "lcall *far_leaf", "")
+SNIP(lret, "mov %cs, %edx; push %rdx; lea 1f(%rip), %rdx; push %rdx", "lretq", "ud2\n1:")
+SNIP(iret, "mov %rsp, %r8; mov %ss, %edx; push %rdx; push %r8; pushq $0x247; mov %cs, %edx; push %rdx; lea 1f(%rip), %rdx; "
+           "push %rdx", "iretq", "ud2\n1:")
+asm(".pushsection .data\nfar_jump: .long far_target; .short 0x33\nfar_leaf: .long far_callee; .short 0x33\n.popsection\n"
+    "far_target: add $8, %rax\n  ret\nfar_callee: mov (%rsp), %r9d\n  lretl\n");
 
 int main(void) {
     for (int i = 0; i < __stop_snips - __start_snips; i++) {

@@ -203,21 +203,21 @@ impl<H: Handlers> Tracer<H> {
         let mut counts = [0_usize; 4];
         for (index, (address, original, plan)) in plans.iter().enumerate() {
             let rest = (plans.len() - index) as u64;
-            let (len, passage) = match plan {
-                Plan::OwnTrap(site) => (site.len(), Passage::OwnTrap),
+            let (len, passage, why) = match plan {
+                Plan::OwnTrap(site) => (site.len(), Passage::OwnTrap, None),
                 Plan::Slot(site) | Plan::Step(site, _) if self.ways == Ways::StepOnly => {
-                    (site.len(), Passage::Step)
+                    (site.len(), Passage::Step, None)
                 }
-                Plan::Slot(site) => {
-                    let passage = match self.slot_for(tid, pid, space, mappings, site, rest) {
-                        Ok(slot) => Passage::Slot(slot),
-                        Err(why) => Emulation::of(site)
-                            .map_or_else(|| self.must_step(*address, why), Passage::Emulate),
-                    };
-                    (site.len(), passage)
-                }
-                Plan::Step(site, why) => (site.len(), self.must_step(*address, *why)),
+                Plan::Slot(site) => match self.slot_for(tid, pid, space, mappings, site, rest) {
+                    Ok(slot) => (site.len(), Passage::Slot(slot), None),
+                    Err(why) => {
+                        let passage = Emulation::of(site).map_or(Passage::Step, Passage::Emulate);
+                        (site.len(), passage, Some(why))
+                    }
+                },
+                Plan::Step(site, why) => (site.len(), Passage::Step, Some(*why)),
             };
+            self.say_passage(pid, *address, passage, why);
             counts[match passage {
                 Passage::Slot(_) => 0,
                 Passage::Emulate(_) => 1,
@@ -234,7 +234,6 @@ impl<H: Handlers> Tracer<H> {
                 hits_in_vain: 0,
                 is_resting: false,
             };
-            self.report.say(2, format_args!("process {pid}: {address:#x} is passed by {passage:?}"));
             if let Some(s) = self.spaces.get_mut(&space) {
                 s.sites.insert(*address, planted);
                 s.retired.remove(address);
@@ -252,10 +251,13 @@ impl<H: Handlers> Tracer<H> {
         plans.iter().map(|(address, ..)| *address).collect()
     }
 
-    fn must_step(&self, address: u64, why: Immovable) -> Passage {
-        self.report
-            .say(1, format_args!("the instruction at {address:#x} must be stepped, which is slow: {why}"));
-        Passage::Step
+    /// Says at -v how threads pass a breakpoint, and why not in the best way.
+    fn say_passage(&self, pid: i32, address: u64, passage: Passage, why: Option<Immovable>) {
+        if self.report.is_heard(1) {
+            let why = why.map_or_else(String::new, |why| format!(": {why}"));
+            let place = self.handlers.word(pid as u32, address);
+            self.report.say(1, format_args!("process {pid}: {place} at {address:#x} {passage}{why}"));
+        }
     }
 
     /// A filled slot for an instruction.

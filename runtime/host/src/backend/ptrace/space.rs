@@ -2,6 +2,7 @@
 //! that share their memory (vfork, CLONE_VM) share it; fork copies it together with the memory it describes.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::io;
 use std::ops::Range;
 use std::rc::Rc;
@@ -32,6 +33,17 @@ pub enum Passage {
     OwnTrap,
     /// All threads stopped, restored, stepped.
     Step,
+}
+
+impl fmt::Display for Passage {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Passage::Slot(slot) => write!(to, "runs as a copy at {slot:#x}"),
+            Passage::Emulate(_) => to.write_str("is emulated"),
+            Passage::OwnTrap => to.write_str("is a breakpoint of the program's own"),
+            Passage::Step => to.write_str("is stepped with all threads stopped, which is slow"),
+        }
+    }
 }
 
 /// A breakpoint.

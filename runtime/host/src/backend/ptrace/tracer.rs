@@ -113,6 +113,10 @@ pub enum Ways {
 pub trait Report: Send {
     /// A line for -v; level 1 is the first v.
     fn say(&self, level: u8, text: std::fmt::Arguments<'_>);
+    /// Whether anybody hears that; for what is dear to word.
+    fn is_heard(&self, _level: u8) -> bool {
+        true
+    }
     /// Something the user should know in any case.
     fn warn(&self, text: std::fmt::Arguments<'_>);
 }
