@@ -93,15 +93,19 @@ impl Rstap {
         self.output.read_to_string(&mut text).expect("it can be read");
         self.errors.read_to_string(&mut errors).expect("it can be read");
         self.child.wait().expect("it ends");
-        let pair =
-            |line: &str| Some((line.split_once(' ')?.0.to_owned(), line.split_once(' ')?.1.parse().ok()?));
-        let mut numbers: HashMap<String, u64> = text.lines().filter_map(pair).collect();
-        let skipped =
-            errors.split("skipped probes: ").nth(1).and_then(|rest| rest.lines().next()?.parse().ok());
-        numbers.insert("skipped".to_owned(), skipped.unwrap_or(0));
+        let numbers = numbers(&text, &errors);
         assert!(numbers.contains_key("total"), "{text}{errors}");
         numbers
     }
+}
+
+/// Numbers that were printed by name, and skipped probes as `skipped`.
+fn numbers(text: &str, errors: &str) -> HashMap<String, u64> {
+    let pair = |line: &str| Some((line.split_once(' ')?.0.to_owned(), line.split_once(' ')?.1.parse().ok()?));
+    let mut numbers: HashMap<String, u64> = text.lines().filter_map(pair).collect();
+    let skipped = errors.split("skipped probes: ").nth(1).and_then(|rest| rest.lines().next()?.parse().ok());
+    numbers.insert("skipped".to_owned(), skipped.unwrap_or(0));
+    numbers
 }
 
 /// The program, as a file of its own: probes are for all processes that run a file, whoever has started them.
@@ -175,5 +179,29 @@ fn a_process_that_is_killed_in_the_middle_stops_nobody_else() {
     assert_eq!(by(victim.pid()) + by(others[0].pid()) + by(others[1].pid()), said["total"], "{said:?}");
     if said["skipped"] == 0 {
         assert_eq!((by(others[0].pid()), by(others[1].pid())), (2000, 2000), "{said:?}");
+    }
+}
+
+#[test]
+fn children_of_one_command_get_tracer_threads_of_their_own_and_lose_no_hit() {
+    let folder = targets::build_folder(&root().join("tests/targets")).expect("the targets can be built");
+    let path = folder.join("brood");
+    let program = path.display();
+    // Forked ones; such that begin the program anew; a shell's, of which the first has its thread for itself.
+    let shell = format!("sh -c \"{program} 0 400 & {program} 0 400 & {program} 0 400 & wait\"");
+    let commands =
+        [(format!("{program} 5 400"), 5, 5), (format!("{program} 5 400 exec"), 5, 5), (shell, 3, 2)];
+    for (command, processes, own) in commands {
+        let mut rstap = Command::new(RSTAP);
+        rstap.args(SKIP_ANY).args(["-v", "-e", &script(&path), "-c", &command]).stdin(Stdio::null());
+        let output = rstap.output().expect("rstap runs");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{errors}");
+        let said = numbers(&text, &errors);
+        assert_eq!(said["total"] + said["skipped"], processes * 400, "{text}{errors}");
+        assert_eq!(said.len() as u64, processes + 2, "{text}");
+        let given = errors.matches(" gets a tracer thread of its own").count();
+        assert!(given >= own, "{errors}");
     }
 }

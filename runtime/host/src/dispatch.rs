@@ -1,5 +1,6 @@
 //! From a hit to a handler: a [`Worker`] for each thread of rstap that runs handlers, all on one arena.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rstap_abi::inject::ContextMemory;
@@ -11,6 +12,8 @@ use rstap_core::session::{SessionView, Skip};
 use rstap_program::{CodeKind, Point, Probe, ProbeId, Program};
 
 use crate::backend::inject::home::context_memory;
+use crate::backend::ptrace::Colleagues;
+use crate::backend::ptrace::control::Control;
 use crate::backend::{FxSave, Handlers, Hit, Verdict};
 use crate::environment::HostEnv;
 use crate::output::Output;
@@ -101,6 +104,7 @@ pub struct Worker<'w, 's> {
     runner: Runner<'w>,
     owner: u32,
     entry_values: Vec<u64>,
+    colleagues: Option<&'w dyn Colleagues>,
 }
 
 impl<'w, 's> Worker<'w, 's> {
@@ -117,7 +121,12 @@ impl<'w, 's> Worker<'w, 's> {
         runner.set_seed(crate::sys::cycles());
         runner.claim_shard();
         let owner = nix::unistd::gettid().as_raw() as u32;
-        Some(Worker { shared, runner, owner, entry_values: Vec::new() })
+        Some(Worker { shared, runner, owner, entry_values: Vec::new(), colleagues: None })
+    }
+
+    /// Others may take processes over.
+    pub fn work_with(&mut self, colleagues: &'w dyn Colleagues) {
+        self.colleagues = Some(colleagues);
     }
 
     /// Runs the handler of a begin, end or error probe, whatever the state of the session.
@@ -209,6 +218,10 @@ impl Handlers for Worker<'_, '_> {
 
     fn is_enabled(&self, probe: ProbeId) -> bool {
         self.runner.is_enabled(probe.0)
+    }
+
+    fn colleague(&mut self, pid: i32, own: &Control) -> Option<Arc<Control>> {
+        self.colleagues?.find(pid, own)
     }
 
     fn enablings(&self) -> u64 {

@@ -410,7 +410,7 @@ impl Session {
     }
 
     /// Waits for the end of the session, with timers running.
-    fn wait(&self, shared: &Shared<'_>, signals: Option<&Signals>, tracers: &Tracers<'_, '_, '_>) {
+    fn wait(&self, shared: &Shared<'_>, signals: Option<&Signals>, tracers: &Arc<Tracers<'_, '_, '_>>) {
         let stop = Stop::default();
         let over = AtomicBool::new(false);
         std::thread::scope(|scope| {
@@ -484,7 +484,7 @@ impl Session {
         });
     }
 
-    fn watch_newcomers(&self, tracers: &Tracers<'_, '_, '_>, over: &AtomicBool) {
+    fn watch_newcomers(&self, tracers: &Arc<Tracers<'_, '_, '_>>, over: &AtomicBool) {
         let mut newcomers = Newcomers::watch();
         if self.options.verbose > 0 {
             eprintln!("rstap: {}", newcomers.describe());

@@ -4,9 +4,8 @@
 //! for each other's handlers. So each process that is attached to gets a thread of its own, as long as there are not
 //! too many; handlers of different threads run at the same time, on the same globals.
 //!
-//! A forked child stays with its parent's thread. To give it to another one it would have to be let go first, and
-//! between the two it would either run, with breakpoints in its text and nobody to serve them, or be held by a stop
-//! signal, which its parent can see.
+//! A forked child, and a program that a child begins, is given to a thread of its own as `handover` says, if its parent's
+//! thread has another process with probes.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +19,7 @@ use rstap_program::ProbeId;
 use crate::backend::inject::Injector;
 use crate::backend::ptrace::control::Control;
 use crate::backend::ptrace::registry::Registry;
-use crate::backend::ptrace::{End, Report, Tracer, sys};
+use crate::backend::ptrace::{Colleagues, End, Report, Tracer, sys};
 use crate::dispatch::{Shared, Worker, WorkerMemory};
 use crate::process::{Handle, Status, status};
 use crate::session::{Options, SessionError, Target, stack_size};
@@ -50,6 +49,8 @@ struct TracerThread<'scope> {
 struct Assigned<'scope> {
     threads: Vec<TracerThread<'scope>>,
     processes: HashMap<i32, (u64, usize)>,
+    /// No more threads are started.
+    is_closed: bool,
 }
 
 /// The tracer threads of a session.
@@ -71,8 +72,8 @@ impl<'scope, 'env, 's: 'scope> Tracers<'scope, 'env, 's> {
         options: &'scope Options,
         registry: Registry,
         injector: Option<Injector>,
-    ) -> Self {
-        Tracers {
+    ) -> Arc<Self> {
+        Arc::new(Tracers {
             scope,
             shared,
             options,
@@ -80,12 +81,12 @@ impl<'scope, 'env, 's: 'scope> Tracers<'scope, 'env, 's> {
             injector: injector.map(Arc::new),
             assigned: Mutex::default(),
             begun: AtomicBool::new(false),
-        }
+        })
     }
 
     /// Starts or attaches to the target, or to all processes that probes are for. All of them are held until
     /// [`Tracers::begin`]. `target` is a handle of the -x process, made when it was first looked at.
-    pub fn start(&self, target: Option<Arc<Handle>>) -> Result<(), SessionError> {
+    pub fn start(self: &Arc<Self>, target: Option<Arc<Handle>>) -> Result<(), SessionError> {
         let mut starts = Vec::new();
         match &self.options.target {
             Target::Command(command) => starts.push((Start::Command(command.clone()), Vec::new())),
@@ -120,6 +121,11 @@ impl<'scope, 'env, 's: 'scope> Tracers<'scope, 'env, 's> {
                 Err(_) => self.stop(),
             }
         }
+        // The command, which has a number only now.
+        let target = self.shared.target.load(Ordering::Relaxed) as i32;
+        if let Some(start) = status::start_time(target) {
+            self.assigned().processes.entry(target).or_insert((start, 0));
+        }
         Ok(())
     }
 
@@ -142,7 +148,7 @@ impl<'scope, 'env, 's: 'scope> Tracers<'scope, 'env, 's> {
     }
 
     /// A process has started or changed its program.
-    pub fn offer(&self, pid: i32) {
+    pub fn offer(self: &Arc<Self>, pid: i32) {
         if !self.registry.takes(pid) || is_ours(pid) {
             return;
         }
@@ -160,25 +166,20 @@ impl<'scope, 'env, 's: 'scope> Tracers<'scope, 'env, 's> {
     }
 
     /// The thread with the fewest processes, a new one if that has some.
-    fn thread_for_another(&self, assigned: &mut Assigned<'scope>) -> usize {
-        assigned.processes.retain(|pid, (start, _)| status::start_time(*pid) == Some(*start));
-        let mut loads = vec![0_usize; assigned.threads.len()];
-        for (_, index) in assigned.processes.values() {
-            loads[*index] += 1;
-        }
-        let least =
-            loads.iter().enumerate().min_by_key(|(_, load)| **load).map(|(index, load)| (index, *load));
+    fn thread_for_another(self: &Arc<Self>, assigned: &mut Assigned<'scope>) -> usize {
+        let loads = loads(assigned);
+        let least = (0..loads.len()).min_by_key(|index| loads[*index]);
         match least {
-            Some((index, load)) if load == 0 || loads.len() >= self.most_threads() => index,
-            other => match self.spawn(assigned, Start::Processes(Vec::new())) {
-                Ok((index, _)) => {
-                    let begun = self.begun.load(Ordering::Acquire);
-                    let _ = assigned.threads[index].go.send(begun);
-                    index
-                }
-                Err(_) => other.map_or(0, |(index, _)| index),
-            },
+            Some(index) if loads[index] == 0 || loads.len() >= self.most_threads() => index,
+            _ => self.spawn_running(assigned).or(least).unwrap_or(0),
         }
+    }
+
+    /// A new thread that begins at once.
+    fn spawn_running(self: &Arc<Self>, assigned: &mut Assigned<'scope>) -> Option<usize> {
+        let (index, _) = self.spawn(assigned, Start::Processes(Vec::new())).ok()?;
+        let _ = assigned.threads[index].go.send(self.begun.load(Ordering::Acquire));
+        Some(index)
     }
 
     /// Profile probes are due.
@@ -217,7 +218,8 @@ impl<'scope, 'env, 's: 'scope> Tracers<'scope, 'env, 's> {
     }
 
     /// Waits for the end of all threads; how the target ended.
-    pub fn finish(self) -> Option<End> {
+    pub fn finish(&self) -> Option<End> {
+        self.assigned().is_closed = true;
         self.stop();
         let threads = std::mem::take(&mut self.assigned().threads);
         while threads.iter().any(|thread| !thread.handle.is_finished()) {
@@ -235,31 +237,101 @@ impl<'scope, 'env, 's: 'scope> Tracers<'scope, 'env, 's> {
 
     /// A new thread; its number, and what tells when it holds what it was to attach to.
     fn spawn(
-        &self,
+        self: &Arc<Self>,
         assigned: &mut Assigned<'scope>,
         start: Start,
     ) -> Result<(usize, Receiver<Result<(), SessionError>>), SessionError> {
         let control = Arc::new(Control::default());
         let (go, wait_for_go) = mpsc::channel();
         let (report, reported) = mpsc::channel();
-        let body = {
-            let shared = self.shared;
-            let tools = Tools {
-                options: self.options,
-                registry: self.registry.clone(),
-                injector: self.injector.clone(),
-                control: control.clone(),
-            };
-            move || trace(shared, tools, start, &wait_for_go, &report)
-        };
+        let (all, own) = (self.clone(), control.clone());
         let handle = std::thread::Builder::new()
             .name("rstap-tracer".into())
             .stack_size(stack_size(self.shared))
-            .spawn_scoped(self.scope, body)
+            .spawn_scoped(self.scope, move || all.trace(own, start, &wait_for_go, &report))
             .map_err(|error| SessionError::System { what: "a tracer thread", error })?;
         assigned.threads.push(TracerThread { control, go, handle });
         Ok((assigned.threads.len() - 1, reported))
     }
+
+    /// A tracer thread. Whatever happens in it, its processes are given back.
+    fn trace(
+        self: Arc<Self>,
+        control: Arc<Control>,
+        start: Start,
+        wait_for_go: &Receiver<bool>,
+        report: &Sender<Result<(), SessionError>>,
+    ) -> Option<End> {
+        let shared = self.shared;
+        let mut memory = WorkerMemory::new(shared.program);
+        let Some(mut worker) = Worker::new(shared, &mut memory) else {
+            let _ = report.send(Err(SessionError::BadImage));
+            return None;
+        };
+        worker.work_with(&self);
+        let stderr = Stderr { verbose: self.options.verbose, quiet: self.options.suppress_warnings };
+        let mut tracer = Tracer::new(worker, self.registry.clone(), control, Box::new(stderr));
+        if let Some(injector) = &self.injector {
+            tracer.inject_with(injector.clone());
+        }
+        let is_command = matches!(start, Start::Command(_));
+        let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            match find_target(&mut tracer, shared, start) {
+                Ok(()) => drop(report.send(Ok(()))),
+                Err(error) => {
+                    let _ = report.send(Err(error));
+                    return false;
+                }
+            }
+            let go_on = wait_for_go.recv().unwrap_or(false);
+            if go_on {
+                tracer.begin();
+                tracer.run();
+            }
+            go_on
+        }));
+        tracer.detach_all();
+        // What becomes of a command that the session outlived.
+        if let (true, Some(pid), None) = (is_command, tracer.target(), tracer.target_end()) {
+            sys::kill(pid, if *served.as_ref().unwrap_or(&true) { libc::SIGTERM } else { libc::SIGKILL });
+        }
+        if let Err(panic) = served {
+            std::panic::resume_unwind(panic);
+        }
+        tracer.target_end()
+    }
+}
+
+impl<'scope, 's: 'scope> Colleagues for Arc<Tracers<'scope, '_, 's>> {
+    fn find(&self, pid: i32, own: &Control) -> Option<Arc<Control>> {
+        let start = status::start_time(pid)?;
+        let mut assigned = self.assigned();
+        if assigned.is_closed || !self.begun.load(Ordering::Acquire) {
+            return None;
+        }
+        let loads = loads(&mut assigned);
+        let is_idle = |index: &usize| {
+            let thread = &assigned.threads[*index];
+            loads[*index] == 0 && !std::ptr::eq(&*thread.control, own) && !thread.handle.is_finished()
+        };
+        let index = match (0..loads.len()).find(is_idle) {
+            Some(index) => index,
+            None if loads.len() < self.most_threads() => self.spawn_running(&mut assigned)?,
+            None => return None,
+        };
+        assigned.processes.insert(pid, (start, index));
+        Some(assigned.threads[index].control.clone())
+    }
+}
+
+/// How many processes each thread has.
+fn loads(assigned: &mut Assigned<'_>) -> Vec<usize> {
+    assigned.processes.retain(|pid, (start, _)| status::start_time(*pid) == Some(*start));
+    let mut loads = vec![0_usize; assigned.threads.len()];
+    for (_, index) in assigned.processes.values() {
+        loads[*index] += 1;
+    }
+    loads
 }
 
 /// Whether a process is traced by this rstap.
@@ -270,66 +342,6 @@ fn is_ours(pid: i32) -> bool {
             status.tracer != 0
                 && std::fs::exists(format!("/proc/self/task/{}", status.tracer)).unwrap_or(false)
         })
-}
-
-/// What a tracer is made of, besides what runs its handlers.
-struct Tools<'t> {
-    options: &'t Options,
-    registry: Arc<Registry>,
-    injector: Option<Arc<Injector>>,
-    control: Arc<Control>,
-}
-
-impl Tools<'_> {
-    fn tracer<'w, 's>(self, worker: Worker<'w, 's>) -> Tracer<Worker<'w, 's>> {
-        let stderr = Stderr { verbose: self.options.verbose, quiet: self.options.suppress_warnings };
-        let mut tracer = Tracer::new(worker, self.registry, self.control, Box::new(stderr));
-        if let Some(injector) = self.injector {
-            tracer.inject_with(injector);
-        }
-        tracer
-    }
-}
-
-/// A tracer thread. Whatever happens in it, its processes are given back.
-fn trace(
-    shared: &Shared<'_>,
-    tools: Tools<'_>,
-    start: Start,
-    wait_for_go: &Receiver<bool>,
-    report: &Sender<Result<(), SessionError>>,
-) -> Option<End> {
-    let mut memory = WorkerMemory::new(shared.program);
-    let Some(worker) = Worker::new(shared, &mut memory) else {
-        let _ = report.send(Err(SessionError::BadImage));
-        return None;
-    };
-    let mut tracer = tools.tracer(worker);
-    let is_command = matches!(start, Start::Command(_));
-    let served = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        match find_target(&mut tracer, shared, start) {
-            Ok(()) => drop(report.send(Ok(()))),
-            Err(error) => {
-                let _ = report.send(Err(error));
-                return false;
-            }
-        }
-        let go_on = wait_for_go.recv().unwrap_or(false);
-        if go_on {
-            tracer.begin();
-            tracer.run();
-        }
-        go_on
-    }));
-    tracer.detach_all();
-    // What becomes of a command that the session outlived.
-    if let (true, Some(pid), None) = (is_command, tracer.target(), tracer.target_end()) {
-        sys::kill(pid, if *served.as_ref().unwrap_or(&true) { libc::SIGTERM } else { libc::SIGKILL });
-    }
-    if let Err(panic) = served {
-        std::panic::resume_unwind(panic);
-    }
-    tracer.target_end()
 }
 
 fn find_target(

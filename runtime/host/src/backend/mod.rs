@@ -5,9 +5,12 @@
 pub mod inject;
 pub mod ptrace;
 
+use std::sync::Arc;
+
 use rstap_abi::context::Registers;
 use rstap_program::ProbeId;
 
+use self::ptrace::control::Control;
 use crate::process::Mapping;
 
 /// Memory of the process at the probe, as the program itself sees it: without breakpoints.
@@ -67,6 +70,10 @@ pub trait Handlers {
     /// Changes whenever a probe has become enabled.
     fn enablings(&self) -> u64 {
         0
+    }
+    /// The tracer thread that is to serve a process from now on, if another one than that with this control should.
+    fn colleague(&mut self, _pid: i32, _own: &Control) -> Option<Arc<Control>> {
+        None
     }
     /// Counts a probe whose handler cannot be run, for a reason that is the backend's.
     fn skip(&mut self, probe: ProbeId);

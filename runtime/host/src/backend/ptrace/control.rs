@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rstap_program::ProbeId;
 
+use super::handover::Handover;
 use super::sys;
 
 /// Requests to a tracer thread.
@@ -26,6 +27,10 @@ pub struct Asked {
     pub newcomers: Vec<i32>,
     /// Profile probes whose time has come.
     pub samples: Vec<ProbeId>,
+    /// Processes that other tracer threads give to this one.
+    pub given: Vec<Box<Handover>>,
+    /// It takes no more of them.
+    is_closed: bool,
 }
 
 impl Control {
@@ -60,6 +65,24 @@ impl Control {
         self.wake();
     }
 
+    /// Gives the tracer a process, or gives it back if the tracer is about to end.
+    pub fn give(&self, handover: Box<Handover>) -> Result<(), Box<Handover>> {
+        let mut handover = Some(handover);
+        self.ask(|asked| {
+            if !asked.is_closed {
+                asked.given.extend(handover.take());
+            }
+        });
+        handover.map_or(Ok(()), Err)
+    }
+
+    /// What was given and not taken; from now on nothing is.
+    pub fn close(&self) -> Vec<Box<Handover>> {
+        let mut asked = self.asked.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        asked.is_closed = true;
+        std::mem::take(&mut asked.given)
+    }
+
     /// Waits until something is asked, for a tracer that traces nothing.
     pub fn wait(&self, at_most: Duration) {
         let asked = self.asked.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -87,6 +110,8 @@ impl Control {
             return None;
         }
         self.pending.store(false, Ordering::Release);
-        Some(std::mem::take(&mut *self.asked.lock().unwrap_or_else(|poisoned| poisoned.into_inner())))
+        let mut asked = self.asked.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let is_closed = asked.is_closed;
+        Some(std::mem::replace(&mut *asked, Asked { is_closed, ..Asked::default() }))
     }
 }

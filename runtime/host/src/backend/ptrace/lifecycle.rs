@@ -338,6 +338,7 @@ impl<H: Handlers> Tracer<H> {
         }
         self.prune(pid);
         self.begin_process(pid);
+        self.hand_over(tid, pid, false);
     }
 
     /// Whether a process that no probe is for may yet run a program that some probe is for.
@@ -436,14 +437,22 @@ impl<H: Handlers> Tracer<H> {
                     thread.state = State::Parked(signal);
                     thread.park |= self.holding;
                 }
-                self.arm(tid, pid);
-                self.watch_loading(pid);
-                if !self.holding {
-                    self.begin_process(pid);
+                if self.hand_over(tid, pid, true) {
+                    return;
                 }
+                self.begin_program(tid, pid);
                 self.event_stop_of_parked(tid);
             }
             Err(status) => self.postpone(tid, status),
+        }
+    }
+
+    /// Arms a process that is at the first instruction of a program.
+    pub(super) fn begin_program(&mut self, tid: Tid, pid: i32) {
+        self.arm(tid, pid);
+        self.watch_loading(pid);
+        if !self.holding {
+            self.begin_process(pid);
         }
     }
 
@@ -514,7 +523,7 @@ impl<H: Handlers> Tracer<H> {
 }
 
 /// Waits for the interruption of a thread that has nothing else to do; the signal of a group stop.
-fn wait_for_event_stop(tid: Tid) -> Result<i32, Status> {
+pub(super) fn wait_for_event_stop(tid: Tid) -> Result<i32, Status> {
     loop {
         match sys::wait(tid, true) {
             Ok(Some((_, Status::Stopped(libc::SIGTRAP, libc::PTRACE_EVENT_STOP)))) => return Ok(0),

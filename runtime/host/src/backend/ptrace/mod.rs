@@ -16,6 +16,7 @@ mod conditions;
 pub mod control;
 mod cpu;
 mod detached;
+mod handover;
 mod hit;
 mod injecting;
 mod interrupted;
@@ -33,6 +34,7 @@ mod space;
 pub mod sys;
 mod tracer;
 
+pub use handover::{Colleagues, Handover};
 pub use lifecycle::{LaunchError, command_words};
 pub use rescue::Cleaned;
 pub use tracer::{End, Report, Tracer, Ways};

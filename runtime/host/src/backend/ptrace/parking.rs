@@ -167,6 +167,7 @@ impl<H: Handlers> Tracer<H> {
     /// unmapped, all threads detached.
     pub fn detach_all(&mut self) {
         self.quiet = true;
+        self.close();
         self.retrace();
         self.park(|_| true, PATIENCE);
         for space in self.spaces.values_mut() {

@@ -57,13 +57,57 @@ pub fn system_call(
     number: i64,
     arguments: [u64; 6],
 ) -> Result<Done, RemoteError> {
-    let saved = sys::registers(tid)?;
+    let held = point_at(tid, instruction, number, arguments)?;
+    // Needs CAP_SYS_ADMIN; without it a seccomp filter may refuse the call.
+    let _ = sys::set_options(tid, options | sys::OPTION_SUSPEND_SECCOMP);
+    let outcome = enter_and_leave(tid);
+    if !matches!(outcome, Err(RemoteError::Gone(_))) {
+        let _ = sys::set_options(tid, options);
+        sys::set_signal_mask(tid, held.mask)?;
+        sys::set_registers(tid, &held.registers)?;
+    }
+    let (value, group_stop) = outcome?;
+    match value as i64 {
+        error @ -4095..0 => Err(RemoteError::Failed(Errno::from_raw(-error as i32))),
+        _ => Ok(Done { value, group_stop }),
+    }
+}
+
+/// What a thread had before it was pointed elsewhere.
+#[derive(Clone, Copy)]
+pub struct Held {
+    registers: UserRegisters,
+    mask: u64,
+}
+
+impl Held {
+    /// Gives it back to the thread. Failing means that it was killed.
+    pub fn release(&self, tid: Tid) {
+        let _ = sys::set_signal_mask(tid, self.mask);
+        let _ = sys::set_registers(tid, &self.registers);
+    }
+}
+
+/// Makes a thread wait in the stub at an address as soon as it goes on, with signals blocked. When the time is over, it
+/// goes on by itself as if nothing had happened.
+pub fn hold(tid: Tid, stub: u64, at_most_ms: u64) -> Result<Held, RemoteError> {
+    point_at(tid, Instruction::Stub(stub), libc::SYS_poll, [0, 0, at_most_ms, 0, 0, 0])
+}
+
+/// Sets a thread's registers such that it makes a system call next.
+fn point_at(
+    tid: Tid,
+    instruction: Instruction,
+    number: i64,
+    arguments: [u64; 6],
+) -> Result<Held, RemoteError> {
+    let registers = sys::registers(tid)?;
     let mask = sys::signal_mask(tid)?;
-    let address = match instruction {
+    let rip = match instruction {
         Instruction::Bare(address) => address,
         Instruction::Stub(address) => {
             let to = (address + code::stub_data()..).step_by(8);
-            for (to, value) in to.zip(code::stub_values(mask, &restarted(saved))) {
+            for (to, value) in to.zip(code::stub_values(mask, &restarted(registers))) {
                 sys::poke(tid, to, value)?;
             }
             address
@@ -72,23 +116,11 @@ pub fn system_call(
     let [rdi, rsi, rdx, r10, r8, r9] = arguments;
     // Not in a system call: none is to be restarted.
     let (rax, orig_rax) = (number as u64, u64::MAX);
-    let call = UserRegisters { rip: address, rax, orig_rax, rdi, rsi, rdx, r10, r8, r9, ..saved };
+    let call = UserRegisters { rip, rax, orig_rax, rdi, rsi, rdx, r10, r8, r9, ..registers };
     sys::set_registers(tid, &call)?;
     // With signals blocked nothing but SIGKILL and SIGSTOP comes between.
     sys::set_signal_mask(tid, u64::MAX)?;
-    // Needs CAP_SYS_ADMIN; without it a seccomp filter may refuse the call.
-    let _ = sys::set_options(tid, options | sys::OPTION_SUSPEND_SECCOMP);
-    let outcome = enter_and_leave(tid);
-    if !matches!(outcome, Err(RemoteError::Gone(_))) {
-        let _ = sys::set_options(tid, options);
-        sys::set_signal_mask(tid, mask)?;
-        sys::set_registers(tid, &saved)?;
-    }
-    let (value, group_stop) = outcome?;
-    match value as i64 {
-        error @ -4095..0 => Err(RemoteError::Failed(Errno::from_raw(-error as i32))),
-        _ => Ok(Done { value, group_stop }),
-    }
+    Ok(Held { registers, mask })
 }
 
 /// The registers of a thread that was interrupted in a system call, made to begin that call anew. The kernel does so

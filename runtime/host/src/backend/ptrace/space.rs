@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::ops::Range;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use rstap_program::{CodeKind, ProbeId};
 
@@ -56,7 +56,7 @@ pub struct Planted {
     /// How threads pass it.
     pub passage: Passage,
     /// Probes here, in script order.
-    pub probes: Rc<[(ProbeId, CodeKind)]>,
+    pub probes: Arc<[(ProbeId, CodeKind)]>,
     /// Some probed function returns to here.
     pub is_return: bool,
     /// The dynamic loader comes here when it has mapped or unmapped something.

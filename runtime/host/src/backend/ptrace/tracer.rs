@@ -242,6 +242,9 @@ impl<H: Handlers> Tracer<H> {
     }
 
     fn serve(&mut self, asked: super::control::Asked) {
+        for handover in asked.given {
+            self.adopt(*handover);
+        }
         for pid in asked.newcomers {
             self.consider(pid);
         }

@@ -134,7 +134,7 @@ impl<H: Handlers> Tracer<H> {
         stub.or_else(|| self.system_call_instruction(pid, space).map(Instruction::Bare))
     }
 
-    fn stub_address(&self, space: SpaceId) -> Option<u64> {
+    pub(super) fn stub_address(&self, space: SpaceId) -> Option<u64> {
         let s = self.spaces.get(&space)?;
         s.cave.as_ref().map(|cave| cave.at).or_else(|| s.rescue.as_ref().map(|rescue| rescue.stub()))
     }
