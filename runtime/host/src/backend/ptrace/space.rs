@@ -300,9 +300,13 @@ impl Space {
     /// The functions that return when a thread is at `address` with stack pointer `rsp`, innermost first.
     pub fn leave(&mut self, address: u64, rsp: u64) -> Vec<Frame> {
         let key = rsp.wrapping_sub(8);
-        match self.frames.get(&key) {
-            Some(frames) if frames.iter().any(|f| f.to == address) => {}
-            _ => return Vec::new(),
+        // The frame of a function that longjmp has left stays, and its caller may come to the same place by a branch. But a
+        // return leaves the address that it took on the stack, and calls before a branch put others there.
+        let returns = |frames: &Vec<Frame>| {
+            frames.iter().any(|f| f.to == address) && self.memory.word(key) == Some(address)
+        };
+        if !self.frames.get(&key).is_some_and(returns) {
+            return Vec::new();
         }
         let mut left = self.frames.remove(&key).unwrap_or_default();
         self.frame_count -= left.len();
