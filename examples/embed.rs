@@ -98,7 +98,7 @@ fn compile(text: &str, pid: u32) -> Result<Program> {
         target: rstap_sema::points::process::Target::Pid(pid),
         ..analyze::Options::default()
     };
-    let disk = Rc::new(disk::Disk::new(&store, &[], debuginfod::Client::from_environment()));
+    let disk = Rc::new(disk::Disk::new(&store, &[], debuginfod::Client::from_environment(), None));
     let (script, diagnostics) = analyze(disk, &mut sources, vec![parsed.file], &tapset, &options);
     check(&diagnostics)?;
     Ok(rstap_codegen::compile(&script.context("the script cannot be analyzed")?)?)

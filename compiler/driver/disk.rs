@@ -51,14 +51,23 @@ pub struct Disk<'d> {
     seen: RefCell<HashMap<PathBuf, &'d [u8]>>,
     debug_roots: Vec<PathBuf>,
     debuginfod: Client,
+    /// The root of the -x process, if it is another one than ours.
+    container: Option<PathBuf>,
 }
 
 impl<'d> Disk<'d> {
     /// What is read lives in `store`. Debug files are looked for in `debug_roots` too, before the usual place, and asked
-    /// of `debuginfod` last.
-    pub fn new(store: &'d Store, debug_roots: &[PathBuf], debuginfod: Client) -> Disk<'d> {
+    /// of `debuginfod` last. Paths are those of `target` first.
+    pub fn new(
+        store: &'d Store,
+        debug_roots: &[PathBuf],
+        debuginfod: Client,
+        target: Option<u32>,
+    ) -> Disk<'d> {
         let debug_roots = [debug_roots, &[DEBUG_ROOT.into()]].concat();
-        Disk { store, seen: RefCell::default(), debug_roots, debuginfod }
+        let root = target.map(|pid| PathBuf::from(format!("/proc/{pid}/root")));
+        let container = root.filter(|root| id(root).is_some_and(|theirs| Some(theirs) != id(Path::new("/"))));
+        Disk { store, seen: RefCell::default(), debug_roots, debuginfod, container }
     }
 
     fn load(&self, path: &Path) -> io::Result<&'d [u8]> {
@@ -139,13 +148,50 @@ impl<'d> Files<'d> for Disk<'d> {
         paths.dedup();
         Ok(paths)
     }
+
+    fn in_container(&self, path: &Path) -> Option<PathBuf> {
+        let found = resolve_under(self.container.as_ref()?, path)?;
+        found.is_file().then_some(found)
+    }
+}
+
+/// Device and inode.
+fn id(path: &Path) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata(path).ok().map(|file| (file.dev(), file.ino()))
+}
+
+/// Where an absolute path leads for somebody whose root is `root`: symbolic links stay under it.
+fn resolve_under(root: &Path, path: &Path) -> Option<PathBuf> {
+    /// As in the kernel.
+    const MOST_LINKS: usize = 40;
+    let names =
+        |path: &Path| path.components().rev().map(|part| part.as_os_str().to_owned()).collect::<Vec<_>>();
+    let mut rest = names(path);
+    let (mut inside, mut links) = (PathBuf::new(), 0);
+    while let Some(name) = rest.pop() {
+        if name == "/" {
+            inside.clear();
+        } else if name == ".." {
+            inside.pop();
+        } else if name != "." {
+            inside.push(name);
+            if let Ok(link) = fs::read_link(root.join(&inside)) {
+                inside.pop();
+                rest.extend(names(&link));
+                links += 1;
+            }
+        }
+        if links > MOST_LINKS {
+            return None;
+        }
+    }
+    (path.is_absolute()).then(|| root.join(inside))
 }
 
 /// Where a file can be read that a process knows as `path` and that `link` of its /proc entry leads to. In another mount
 /// namespace the path is that of another file, and so it is when the file was replaced; when it was deleted, of none.
 fn where_it_is(pid: u32, path: &Path, link: PathBuf) -> PathBuf {
-    use std::os::unix::fs::MetadataExt;
-    let id = |path: &Path| fs::metadata(path).ok().map(|file| (file.dev(), file.ino()));
     let inside = Path::new(&format!("/proc/{pid}/root")).join(path.strip_prefix("/").unwrap_or(path));
     match id(&link) {
         Some(own) if id(path) == Some(own) => path.to_owned(),
@@ -170,9 +216,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn links_of_a_container_lead_inside_it() {
+        let root = std::env::temp_dir().join(format!("rstap-root-{}", std::process::id()));
+        fs::create_dir_all(root.join("usr/bin")).unwrap();
+        fs::write(root.join("usr/bin/program-1"), "").unwrap();
+        for (link, to) in
+            [("bin", "/usr/bin"), ("usr/bin/program", "../../../../bin/program-1"), ("usr/loop", "loop")]
+        {
+            std::os::unix::fs::symlink(to, root.join(link)).unwrap();
+        }
+        let found = |path: &str| resolve_under(&root, Path::new(path));
+        assert_eq!(found("/bin/./program"), Some(root.join("usr/bin/program-1")));
+        assert_eq!((found("/usr/loop"), found("bin/program")), (None, None));
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
     fn contents_stay_valid_while_more_is_read() {
         let store = Store::default();
-        let disk = Disk::new(&store, &[], Client::default());
+        let disk = Disk::new(&store, &[], Client::default(), None);
         let first = disk.read(Path::new("/proc/self/status")).unwrap();
         let copy = first.to_vec();
         for _ in 0..10 {
@@ -193,7 +255,7 @@ mod tests {
     fn a_directory_is_not_read() {
         let store = Store::default();
         assert_eq!(
-            Disk::new(&store, &[], Client::default()).read(Path::new("/")).unwrap_err().kind(),
+            Disk::new(&store, &[], Client::default(), None).read(Path::new("/")).unwrap_err().kind(),
             io::ErrorKind::IsADirectory
         );
     }

@@ -25,7 +25,12 @@ use crate::run;
 /// Runs the passes; whether all went well.
 pub fn run(options: &Options) -> bool {
     let store = Store::default();
-    let disk = Rc::new(Disk::new(&store, &options.debug_roots, Client::from_environment()));
+    let target = match options.watch {
+        Watch::Pid(pid) => Some(pid),
+        _ => None,
+    };
+    let debuginfod = Client::from_environment();
+    let disk = Rc::new(Disk::new(&store, &options.debug_roots, debuginfod, target));
     let mut passes =
         Passes { options, sources: SourceMap::default(), tapset: Tapset::embedded(), failed: false };
     passes.run(disk).is_some() && !passes.failed

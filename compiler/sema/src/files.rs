@@ -25,6 +25,11 @@ pub trait Files<'d>: DebugFiles<'d> {
 
     /// Files that a running process has mapped executable.
     fn process_libraries(&self, pid: u32) -> io::Result<Vec<PathBuf>>;
+
+    /// Where a file can be read that the -x process knows by this absolute path, if its root is another one than ours.
+    fn in_container(&self, _path: &Path) -> Option<PathBuf> {
+        None
+    }
 }
 
 /// A world without files, users and processes: for scripts that probe none.

@@ -1,9 +1,13 @@
-//! What a process has mapped. Source: proc(5), /proc/PID/maps, map_files, root.
+//! What a process has mapped: in binary by PROCMAP_QUERY where the kernel has it (6.11), else as text.
+//! Source: proc(5), /proc/PID/maps, map_files, root.
 
+use std::fs::File;
 use std::io;
+use std::io::Read;
 use std::path::Path;
 
 use super::FileId;
+use super::sys::query_mappings;
 
 /// One mapping.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,7 +50,13 @@ impl Mapping {
 
 /// Mappings of a process by rising address.
 pub fn read(pid: i32) -> io::Result<Vec<Mapping>> {
-    Ok(parse_all(&std::fs::read(format!("/proc/{pid}/maps"))?))
+    let mut file = File::open(format!("/proc/{pid}/maps"))?;
+    if let Some(mappings) = query_mappings(&file) {
+        return Ok(mappings);
+    }
+    let mut text = Vec::new();
+    file.read_to_end(&mut text)?;
+    Ok(parse_all(&text))
 }
 
 /// Mappings in the words of the kernel.
@@ -127,6 +137,28 @@ mod tests {
             assert!(maps.iter().all(|m| gap + 0x1_0000 <= m.start || m.end <= gap));
             assert!(gap.abs_diff(text.start) < 0x8000_0000 && gap.abs_diff(text.end) < 0x8000_0000);
         }
+    }
+
+    #[test]
+    fn both_ways_of_the_kernel_say_the_same() {
+        let mut child =
+            std::process::Command::new("cat").stdin(std::process::Stdio::piped()).spawn().expect("cat runs");
+        let path = format!("/proc/{}/maps", child.id());
+        // It waits for its input once it has mapped everything.
+        let is_waiting = || {
+            std::fs::read_to_string(format!("/proc/{}/syscall", child.id()))
+                .is_ok_and(|s| s.starts_with("0 "))
+        };
+        while !is_waiting() && std::fs::exists(&path).unwrap_or(false) {
+            std::thread::yield_now();
+        }
+        // That of the kernel is no mapping of the process.
+        let mut text = parse_all(&std::fs::read(&path).expect("it lives"));
+        text.retain(|mapping| mapping.path != "[vsyscall]");
+        let binary = query_mappings(&File::open(&path).expect("it lives"));
+        assert!(text.len() > 5 && binary.is_none_or(|binary| binary == text));
+        drop(child.stdin.take());
+        child.wait().expect("it ends");
     }
 
     #[test]

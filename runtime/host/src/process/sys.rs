@@ -1,8 +1,13 @@
-//! The raw calls of process tracking: the netlink socket of the proc connector, and pidfds.
-//! Source: linux/connector.h, linux/cn_proc.h; pidfd_open(2).
+//! The raw calls of process tracking: the netlink socket of the proc connector, pidfds, queries of mappings.
+//! Source: linux/connector.h, linux/cn_proc.h; pidfd_open(2); linux/fs.h, `struct procmap_query`.
 
+use std::fs::File;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::Duration;
+
+use nix::errno::Errno;
+
+use super::Mapping;
 
 /// One process, whatever becomes of its number.
 #[derive(Debug)]
@@ -23,6 +28,71 @@ impl Handle {
         let mut poll = libc::pollfd { fd: self.0.as_raw_fd(), events: libc::POLLIN, revents: 0 };
         // SAFETY: poll is given one pollfd.
         unsafe { libc::poll(&mut poll, 1, 0) == 0 }
+    }
+}
+
+/// `struct procmap_query`
+#[repr(C)]
+#[derive(Default)]
+struct MappingQuery {
+    size: u64,
+    flags: u64,
+    address: u64,
+    start: u64,
+    end: u64,
+    mapping_flags: u64,
+    page_size: u64,
+    offset: u64,
+    inode: u64,
+    device: [u32; 2],
+    name_size: u32,
+    build_id_size: u32,
+    name: u64,
+    build_id: u64,
+}
+
+const _: () = assert!(size_of::<MappingQuery>() == 104);
+
+/// All mappings of the process whose /proc/PID/maps this is. `None` on kernels that cannot be asked.
+pub fn query_mappings(maps: &File) -> Option<Vec<Mapping>> {
+    /// `_IOWR(0x9f, 17, struct procmap_query)`
+    const PROCMAP_QUERY: libc::c_ulong = 3 << 30 | (size_of::<MappingQuery>() as u64) << 16 | 0x9f << 8 | 17;
+    const READABLE: u64 = 1;
+    const WRITABLE: u64 = 2;
+    const EXECUTABLE: u64 = 4;
+    const SHARED: u64 = 8;
+    const THIS_OR_NEXT: u64 = 0x10;
+    let mut mappings = Vec::new();
+    let mut name = vec![0_u8; libc::PATH_MAX as usize];
+    let mut address = 0;
+    loop {
+        let mut query = MappingQuery {
+            size: size_of::<MappingQuery>() as u64,
+            flags: THIS_OR_NEXT,
+            address,
+            name_size: name.len() as u32,
+            name: name.as_mut_ptr() as u64,
+            ..MappingQuery::default()
+        };
+        // SAFETY: the kernel reads and writes one such structure, and writes at most `name_size` bytes to `name`.
+        if unsafe { libc::ioctl(maps.as_raw_fd(), PROCMAP_QUERY, &raw mut query) } != 0 {
+            // There is no other mapping, or the process has ended; on older kernels it is ENOTTY.
+            let is_end = matches!(Errno::last(), Errno::ENOENT | Errno::ESRCH);
+            return is_end.then_some(mappings);
+        }
+        let has = |flag| query.mapping_flags & flag != 0;
+        let text = name.get(..(query.name_size as usize).saturating_sub(1)).unwrap_or_default();
+        mappings.push(Mapping {
+            start: query.start,
+            end: query.end,
+            offset: query.offset,
+            readable: has(READABLE),
+            executable: has(EXECUTABLE),
+            writable: has(WRITABLE),
+            shared: has(SHARED),
+            path: String::from_utf8_lossy(text).into_owned(),
+        });
+        address = query.end;
     }
 }
 

@@ -1,5 +1,5 @@
 //! Finds the program that `process("PATH")` names: in `$PATH` when there is no slash in it, by wildcards, through
-//! symbolic links.
+//! symbolic links. If the -x process is in a container, a name without wildcards means a file there first.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -22,12 +22,18 @@ pub fn find<'d>(
         return find_pattern(files, text, span);
     }
     if text.contains('/') {
+        if let Some(path) = files.in_container(Path::new(text)) {
+            return Ok(vec![path]);
+        }
         return match files.canonicalize(Path::new(text)) {
             Ok(path) => Ok(vec![path]),
             Err(error) => Err(not_there(files, text, &error, span)),
         };
     }
     let directories = files.search_path();
+    if let Some(path) = directories.iter().find_map(|directory| files.in_container(&directory.join(text))) {
+        return Ok(vec![path]);
+    }
     let is_file = |path: &PathBuf| files.read(path).is_ok_and(|bytes| !bytes.is_empty());
     let found = directories.iter().map(|directory| directory.join(text)).find(is_file);
     match found.and_then(|path| files.canonicalize(&path).ok()) {
