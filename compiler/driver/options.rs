@@ -88,7 +88,7 @@ struct Given {
     /// Run-time errors end the handler, not the session
     #[arg(long)]
     suppress_handler_errors: bool,
-    /// No limit on actions and lock waits (with -g)
+    /// No limit on actions and on the time of handlers (with -g)
     #[arg(long)]
     suppress_time_limits: bool,
     /// Target variables that cannot be resolved read as 0
@@ -383,14 +383,20 @@ fn limits(given: &Given) -> Result<Limits, String> {
     let mut interruptible_set = false;
     for define in &given.defines {
         let (name, value) = define.split_once('=').unwrap_or((define, "1"));
+        if name == "STP_NO_OVERLOAD" {
+            limits.overload_threshold = u64::MAX;
+            continue;
+        }
         let Some(limit) = limits.by_name(name) else {
             if ACCEPTED.iter().any(|prefix| name.starts_with(prefix)) {
                 continue;
             }
             return Err(format!("-D {define}: no such limit; there are {}", Limits::NAMES.join(", ")));
         };
+        // As a C macro may be written: 500000000LL.
         *limit = value
             .trim()
+            .trim_end_matches(['u', 'U', 'l', 'L'])
             .parse()
             .map_err(|_| format!("-D {define}: the value must be a whole number, not negative"))?;
         interruptible_set |= name == "MAXACTION_INTERRUPTIBLE";
@@ -404,6 +410,7 @@ fn limits(given: &Given) -> Result<Limits, String> {
     if given.suppress_time_limits && given.guru {
         limits.max_action = i64::MAX as u64;
         limits.max_action_interruptible = i64::MAX as u64;
+        limits.overload_threshold = u64::MAX;
     }
     check_ranges(&limits)?;
     Ok(limits)
@@ -468,6 +475,9 @@ mod tests {
         assert_eq!(options.limits.max_action, 7);
         assert_eq!(options.limits.max_action_interruptible, 70);
         assert_eq!(options.limits.max_string_len, 64);
+        assert_eq!(options.limits.overload_threshold, u64::MAX);
+        let options = parse(&["-DSTP_OVERLOAD_THRESHOLD=7LL", "-e", ""]).unwrap();
+        assert_eq!(options.limits.overload_threshold, 7);
     }
 
     #[test]

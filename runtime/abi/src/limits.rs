@@ -47,6 +47,10 @@ limits! {
     try_lock_delay_us = "TRYLOCKDELAY": 10,
     /// Frames of a backtrace.
     max_backtrace = "MAXBACKTRACE": 20,
+    /// Cycles after which the time that handlers took is looked at.
+    overload_interval = "STP_OVERLOAD_INTERVAL": 1_000_000_000,
+    /// Cycles that handlers of one thread may take of such an interval.
+    overload_threshold = "STP_OVERLOAD_THRESHOLD": 500_000_000,
 }
 
 impl Default for Limits {

@@ -71,6 +71,8 @@ pub struct Counts {
     pub cleared: u64,
     /// Speculations given out.
     pub speculations: u64,
+    /// Not 0: handlers took too much of the time of the threads that they stop.
+    pub overloads: u64,
 }
 
 /// Where the session is.

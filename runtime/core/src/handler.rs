@@ -3,7 +3,7 @@
 //! ```text
 //! is the session running?  →  is the probe enabled?  →  take the lock set  →  call the code
 //!   →  evaluate conditions it may have changed  →  give the locks back
-//!   →  hand output to the ring  →  count and report an error
+//!   →  hand output to the ring  →  count and report an error  →  did all of that take too long?
 //! ```
 
 use rstap_abi::context::{Context, MAX_CALLERS, REGISTER_COUNT, Registers, flags};
@@ -22,6 +22,7 @@ use crate::env::Env;
 use crate::image::{Code, Image};
 use crate::lock::{self, Acquired, LockCells};
 use crate::output::fault_head;
+use crate::overload::Overload;
 use crate::session::{SessionView, Skip};
 use crate::shard::{self, Shards};
 use crate::table::table;
@@ -50,6 +51,7 @@ pub struct Runner<'a> {
     /// The one in use; 0 is everybody's.
     shard: u64,
     session: SessionView<'a>,
+    overload: Overload,
 }
 
 /// Its shard is free for others then; what was added to it stays.
@@ -145,7 +147,8 @@ impl<'a> Runner<'a> {
         };
         let session = SessionView::new(arena).ok()?;
         let shards = Shards::of(&image, &arena)?;
-        let mut runner = Runner { context, arena, image, shards, shard: 0, session };
+        let overload = Overload::default();
+        let mut runner = Runner { context, arena, image, shards, shard: 0, session, overload };
         runner.use_shard(0);
         Some(runner)
     }
@@ -232,6 +235,7 @@ impl<'a> Runner<'a> {
         }
         let Some(handler) = self.image.handler(entry.handler) else { return Outcome::NotRunning };
         let patiently = hit.always;
+        let stops_a_thread = hit.registers_in_place || hit.registers.is_some();
         self.prepare(env, probe, entry.flags, handler.needs, hit);
         let code = self.image.code(&handler);
         if handler.lock_count | handler.condition_count | handler.needs & needs::STATE == 0 {
@@ -242,7 +246,15 @@ impl<'a> Runner<'a> {
                 false => self.crashed::<E>(),
             };
         }
-        self.run_with_state(env, &handler, code, patiently)
+        // Without state there are no loops either: such a handler is over at once.
+        let start = if stops_a_thread { self.overload.start(env) } else { None };
+        let outcome = self.run_with_state(env, &handler, code, patiently);
+        if let Some(start) = start
+            && self.overload.end(start, env.cycles(), &self.context.limits)
+        {
+            self.session.overload();
+        }
+        outcome
     }
 
     #[inline]

@@ -52,6 +52,7 @@ mod key;
 mod lock;
 pub mod map;
 pub mod output;
+mod overload;
 mod packed;
 mod regex;
 pub mod ring;

@@ -53,6 +53,7 @@ pub(crate) struct CountCells {
     pub recovered: AtomicU64,
     pub cleared: AtomicU64,
     pub speculations: AtomicU64,
+    overloads: AtomicU64,
 }
 
 const _: () = assert!(size_of::<SessionCells>() == size_of::<Session>());
@@ -162,6 +163,7 @@ impl<'a> SessionView<'a> {
             recovered: counts.recovered.load(Relaxed),
             cleared: counts.cleared.load(Relaxed),
             speculations: counts.speculations.load(Relaxed),
+            overloads: counts.overloads.load(Relaxed),
         }
     }
 
@@ -190,6 +192,15 @@ impl<'a> SessionView<'a> {
             self.fail();
         }
         too_many
+    }
+
+    /// Handlers take too much time: an error that no MAXERRORS allows, and the end of the session.
+    #[cold]
+    pub(crate) fn overload(&self) {
+        if self.cells.counts.overloads.swap(1, AcqRel) == 0 {
+            self.cells.counts.errors.fetch_add(1, AcqRel);
+        }
+        self.fail();
     }
 
     fn fail(&self) {

@@ -29,11 +29,14 @@ pub struct World {
     pub make_room: Option<Box<dyn Fn()>>,
     /// What happens while a handler waits.
     pub on_pause: Option<Box<dyn Fn()>>,
+    /// The time in cycles.
+    pub now: core::cell::Cell<u64>,
 }
 
 impl Default for World {
     fn default() -> World {
-        World { owner: 1, dead: Vec::new(), memory: Vec::new(), make_room: None, on_pause: None }
+        let now = core::cell::Cell::new(0);
+        World { owner: 1, dead: Vec::new(), memory: Vec::new(), make_room: None, on_pause: None, now }
     }
 }
 
@@ -55,6 +58,9 @@ impl Env for World {
     }
     fn time_ns(&self, _clock: Clock) -> i64 {
         0
+    }
+    fn cycles(&self) -> u64 {
+        self.now.get()
     }
     fn read_target(&self, _context: &Context, address: u64, into: &mut [u8]) -> bool {
         let Some(start) = address.checked_sub(MEMORY).map(|start| start as usize) else { return false };

@@ -507,18 +507,27 @@ impl Session {
             eprintln!("ERROR: Skipped too many probes, check MAXSKIPPED or use -t for details.");
             failed = true;
         }
+        if counts.overloads > 0 {
+            eprintln!(
+                "ERROR: probe overhead exceeded threshold, check STP_OVERLOAD_THRESHOLD or use -t for details."
+            );
+            failed = true;
+        }
         if outcome.errors > 0 || outcome.skipped > 0 {
             eprintln!("WARNING: Number of errors: {}, skipped probes: {}", outcome.errors, outcome.skipped);
         }
         let lost = counts.dropped + shared.output.lost();
-        if lost > 0 {
-            eprintln!(
+        match shared.output.failure() {
+            // The reader has had enough, like `head`: no failure of ours, and nothing to complain about.
+            Some(error) if error.error.kind() == std::io::ErrorKind::BrokenPipe => {}
+            Some(error) => {
+                failed = true;
+                eprintln!("ERROR: {error}");
+            }
+            None if lost > 0 => eprintln!(
                 "WARNING: There were {lost} transport failures: output was lost because nobody read it."
-            );
-        }
-        if let Some(error) = shared.output.failure() {
-            failed |= !is_closed_pipe(&error);
-            eprintln!("ERROR: {error}");
+            ),
+            None => {}
         }
         if let (Target::Command(_), Some(end)) = (&self.options.target, outcome.target) {
             failed |= report_end(end);
