@@ -1,4 +1,6 @@
 //! Attaching to a busy program and leaving it, again and again: it must never notice.
+//!
+//! The long form is `RSTAP_CYCLES=10000 cargo test -p rstap-host --release --test attach cycles -- --nocapture`.
 
 mod support;
 
@@ -65,7 +67,8 @@ impl Busy {
 }
 
 #[test]
-fn two_hundred_attachments_leave_no_trace() {
+fn cycles_of_attaching_and_leaving_leave_no_trace() {
+    let cycles: u32 = std::env::var("RSTAP_CYCLES").ok().and_then(|text| text.parse().ok()).unwrap_or(200);
     let target = build("busy.c", &[]);
     let busy = Busy::start(&target, 8);
     let (text, mappings) = (busy.text(), busy.executable_mappings());
@@ -75,8 +78,8 @@ fn two_hundred_attachments_leave_no_trace() {
     maker.code(&target, "step", CodeKind::Return);
     let begin = Instant::now();
     let mut hits = 0;
-    for round in 0..200 {
-        let mut left = 20 + round % 7 * 10;
+    for round in 0..cycles {
+        let mut left = 20 + i64::from(round) % 7 * 10;
         let (mut tracer, _control) = tracer(&maker.program, |_| {
             left -= 1;
             hits += 1;
@@ -93,7 +96,7 @@ fn two_hundred_attachments_leave_no_trace() {
             assert_eq!(busy.executable_mappings(), mappings);
         }
     }
-    println!("200 rounds, {hits} hits: {:?}", begin.elapsed());
+    println!("{cycles} cycles, {hits} hits: {:?}", begin.elapsed());
     assert!(busy.text() == text);
     assert_eq!(busy.executable_mappings(), mappings, "slot memory is unmapped");
     busy.finish();

@@ -1,10 +1,10 @@
 //! A tracer killed at any moment leaves a target that goes on and computes what it should, and the next tracer finds
 //! it as if nothing had been.
 //!
-//! The moments are exact: a process of this very binary traces the target, and is itself traced here and killed at its
-//! n-th system call, for each n in a row (a change to the target is a system call). In the long form
-//! (`RSTAP_KILLS=1000 cargo test -p rstap-host --release --test survive -- --nocapture`) that is each n until there
-//! are no more, again and again; in the short one some of them. Half of the kills come at no particular moment.
+//! A process of this very binary traces the target, and is itself traced here and killed before its n-th system call (a
+//! change to the target is a system call), for numbers spread over all that a whole session makes: arming, being hit,
+//! disarming. Each second kill comes at no particular moment instead. The long form is
+//! `RSTAP_KILLS=1000 cargo test -p rstap-host --release --test survive -- --nocapture`.
 
 mod support;
 
@@ -117,8 +117,13 @@ impl Tracing {
         Tracing { child, gate }
     }
 
-    /// Kills it at its n-th system call; `false` if it ended before that.
-    fn kill_at(mut self, n: u64) -> bool {
+    /// Lets it run to its end; how many system calls it made.
+    fn count(self) -> u64 {
+        self.kill_at(u64::MAX).0
+    }
+
+    /// Kills it at its n-th system call; how many it made, and whether that came before its end.
+    fn kill_at(mut self, n: u64) -> (u64, bool) {
         let pid = self.child.id() as i32;
         let mut running = std::collections::HashSet::new();
         for tid in status::threads(pid) {
@@ -146,7 +151,7 @@ impl Tracing {
                 _ => {}
             }
         }
-        killed
+        (count, killed)
     }
 
     /// Kills it at no particular moment.
@@ -192,37 +197,39 @@ fn trace(pid: i32, target: &Target, library: &Target) {
     assert_eq!(tracer.target_end(), None);
 }
 
-fn kills() -> Option<u64> {
-    std::env::var("RSTAP_KILLS").ok()?.parse().ok()
-}
-
-/// Kills tracers of a target again and again; how many.
-fn stress(args: &str, short: u64, stride: u64) {
+/// Kills tracers of a target again and again, as often as this if nothing else is said.
+fn stress(args: &str, short: u64) {
     let target = build("survivor.c", &["-rdynamic"]);
     let library = build("library.c", &["-shared", "-fPIC"]);
     let library_path: PathBuf = library.path.clone();
     let args = args.replace("LIBRARY", &library_path.display().to_string());
     let mut survivor = Survivor::start(&target, &args);
     let text = survivor.text();
-    let wanted = kills().unwrap_or(short);
-    let stride = if kills().is_some() { 1 } else { stride };
-    let (mut n, mut done) = (1, 0);
+    let wanted = std::env::var("RSTAP_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(short);
+    let whole = Tracing::prepare(&survivor, &target, &library).count();
+    survivor.must_be_alive("after a whole session");
+    let (mut done, mut late) = (0, 0);
     while done < wanted {
         let tracing = Tracing::prepare(&survivor, &target, &library);
+        let mut when = "at no particular moment".to_owned();
         if done % 2 == 0 {
-            if !tracing.kill_at(n) {
-                // That was all of it; once more, at other moments.
-                assert!(n > 100, "{n} system calls are not a session");
-                n = done % 7;
+            // The golden ratio spreads them evenly however many there are.
+            let spread = (done / 2 + late).wrapping_mul(11_400_714_819_323_198_485);
+            let n = 1 + ((u128::from(spread) * u128::from(whole)) >> 64) as u64;
+            when = format!("before system call {n} of {whole}");
+            if !tracing.kill_at(n).1 {
+                // This session was shorter than the first one.
+                late += 1;
+                assert!(late < 100 + wanted, "sessions of {whole} system calls are rare");
+                continue;
             }
-            n += stride;
         } else {
             tracing.kill_after((done * 2_654_435_761 % 1_000_000) as u32);
         }
         done += 1;
-        survivor.must_be_alive(&format!("kill {done}, before system call {n}"));
+        survivor.must_be_alive(&format!("kill {done}, {when}"));
     }
-    println!("{args}: {done} kills, the last at system call {n}");
+    println!("{args}: {done} kills, in sessions of some {whole} system calls");
     // Who comes next finds and removes all of it, but for memory that a thread is in just then.
     for _ in 0..20 {
         trace(survivor.pid(), &target, &library);
@@ -241,15 +248,15 @@ fn stress(args: &str, short: u64, stride: u64) {
 
 #[test]
 fn a_computing_thread_survives_every_kill() {
-    stress("1", 12, 97);
+    stress("1", 12);
 }
 
 #[test]
 fn sixteen_threads_survive_every_kill() {
-    stress("16", 8, 211);
+    stress("16", 8);
 }
 
 #[test]
 fn children_libraries_and_own_traps_survive_every_kill() {
-    stress("2 fork trap LIBRARY", 16, 149);
+    stress("2 fork trap LIBRARY", 16);
 }

@@ -1,6 +1,7 @@
 //! What a dead rstap left in a target, found and undone: by the next one that attaches, or by `--cleanup`.
 
 use super::area::{Header, KIND_SEMAPHORE, KIND_SITE, KIND_THREAD, MAGIC, PAGE, Piece, VERSION, from_bytes};
+use super::stack::Frames;
 use super::table;
 use super::{OWNER, cave, code, stack};
 use crate::backend::Handlers;
@@ -96,7 +97,8 @@ impl<H: Handlers> Tracer<H> {
             let _ = s.memory.write_raw(old.base + OWNER, &[0; 16]);
             let pieces = &old.header.areas[..old.header.area_count as usize];
             let bytes = pieces.iter().map(|piece| piece.end - piece.start).sum::<u64>();
-            let inside = |tid: &Tid| stack::leads_into(*tid, pid, &s.memory, pieces);
+            let frames = action.map(|old_action| Frames { base: old.base, old: old_action });
+            let inside = |tid: &Tid| stack::leads_into(*tid, pid, &s.memory, pieces, frames.as_ref());
             if given_back && others.is_empty() && !parked.iter().any(inside) {
                 cleaned.unmapped += bytes;
                 // The one with the list of all others last.
@@ -115,7 +117,7 @@ impl<H: Handlers> Tracer<H> {
         }
         let leads_into = |tid: &Tid, piece: &Piece| {
             let s = self.spaces.get(&space);
-            s.is_none_or(|s| stack::leads_into(*tid, pid, &s.memory, std::slice::from_ref(piece)))
+            s.is_none_or(|s| stack::leads_into(*tid, pid, &s.memory, std::slice::from_ref(piece), None))
         };
         let unused = |piece: &&Piece| others.is_empty() && !parked.iter().any(|tid| leads_into(tid, piece));
         let unused: Vec<Piece> = strays.iter().filter(unused).copied().collect();
@@ -133,7 +135,7 @@ impl<H: Handlers> Tracer<H> {
         {
             cave::restore(pid, &s.memory, code::stub_alone(), |place| {
                 let piece = [Piece { start: place.start, end: place.end }];
-                parked.iter().any(|tid| stack::leads_into(*tid, pid, &s.memory, &piece))
+                parked.iter().any(|tid| stack::leads_into(*tid, pid, &s.memory, &piece, None))
             });
         }
         // A tracer that died while it made memory may have left a descriptor and nothing else.

@@ -510,11 +510,10 @@ impl<H: Handlers> Tracer<H> {
             let is_ours = |address| s.retired.contains_key(&address);
             tids.iter().for_each(|tid| stack::detour(*tid, pid, &s.memory, rescue.base, &old, is_ours));
         }
-        let is_free = all_home
-            && given_back
-            && !rescue.replaced
-            && (!rescue.delivered
-                || tids.iter().all(|tid| !stack::leads_into(*tid, pid, &s.memory, rescue.pieces())));
+        let frames = old.map(|old| stack::Frames { base: rescue.base, old });
+        let leads = |tid: &Tid| stack::leads_into(*tid, pid, &s.memory, rescue.pieces(), frames.as_ref());
+        let is_free =
+            all_home && given_back && !rescue.replaced && (!rescue.delivered || !tids.iter().any(leads));
         // Nothing is planted any more.
         let _ = s.memory.write_raw(rescue.base + OWNER, &[0; 16]);
         if is_free {

@@ -10,13 +10,50 @@ use crate::process::maps::{self, Mapping};
 const DEEPEST: u64 = 64 << 20;
 
 /// Whether a thread is in this memory, or may return to it: an address of it is in its instruction pointer, or anywhere
-/// on its stack, such as in the frame of a signal that came while it was in a slot.
-pub fn leads_into(tid: Tid, pid: i32, memory: &Memory, pieces: &[Piece]) -> bool {
+/// on its stack, such as in the frame of a signal that came while it was in a slot. `ours` is our handler's.
+pub fn leads_into(tid: Tid, pid: i32, memory: &Memory, pieces: &[Piece], ours: Option<&Frames>) -> bool {
     let within = |address: &u64| pieces.iter().any(|piece| (piece.start..piece.end).contains(address));
     let Ok(registers) = sys::registers(tid) else { return true };
     let Ok(mappings) = maps::read(pid) else { return true };
-    within(&registers.rip)
-        || words(registers.rsp, memory, &mappings).is_none_or(|words| words.iter().any(within))
+    let is_over = |words: &[u64], index| ours.is_some_and(|frames| frames.is_over(words, index));
+    let leads = |words: Vec<u64>| {
+        words.iter().enumerate().any(|(index, word)| within(word) && !is_over(&words, index))
+    };
+    within(&registers.rip) || words(registers.rsp, memory, &mappings).is_none_or(leads)
+}
+
+/// What frames of our handler's signals look like: an address to return to, a `ucontext` and a `siginfo`.
+///
+/// A thread that was sent to a slot leaves such a frame behind, below its stack pointer at first. Later calls take the
+/// place without writing all of it, so the address of the slot can stand among what is in use for ever. But our handler
+/// calls nothing: when the thread is not in it, the frame of an `int3` of ours is over.
+#[derive(Clone, Copy, Debug)]
+pub struct Frames {
+    /// Where our memory is.
+    pub base: u64,
+    /// What the program has for the signal.
+    pub old: Action,
+}
+
+impl Frames {
+    /// Words from a frame's start to the instruction pointer in it, and to the two words that say what signal it was.
+    const RIP: usize = 1 + code::UC_RIP / 8;
+    const SIGNAL: usize = 39;
+
+    /// Whether a word is of a frame that nobody returns by. To be asked when the thread is not in our handler; where
+    /// that is interrupted, other words lead to its code.
+    fn is_over(&self, words: &[u64], index: usize) -> bool {
+        // The program's own handler, called by ours, returns by our restorer.
+        let as_return = (!self.old.is_function()).then_some(index);
+        let starts = [index.checked_sub(Frames::RIP), as_return];
+        starts.into_iter().flatten().any(|start| {
+            let returns = [self.base, self.old.restorer].contains(&words[start]);
+            let low = |at: usize| words.get(start + at).map(|word| *word as u32 as i32);
+            returns
+                && low(Frames::SIGNAL) == Some(libc::SIGTRAP)
+                && low(Frames::SIGNAL + 1) == Some(sys::SI_KERNEL)
+        })
+    }
 }
 
 /// Makes a thread that is in a signal handler of the program's own by way of ours independent of it: ours is left where
@@ -76,4 +113,26 @@ fn words(rsp: u64, memory: &Memory, mappings: &[Mapping]) -> Option<Vec<u64>> {
     let read = memory.read_raw(from, &mut bytes);
     let word = |bytes: &[u8]| bytes.try_into().map(u64::from_le_bytes).unwrap_or(0);
     (read == bytes.len()).then(|| bytes.chunks_exact(8).map(word).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_that_is_over_leads_nowhere() {
+        const BASE: u64 = 0x7000_0000;
+        let mut words = vec![0; 64];
+        let slot = BASE + 0x10_0000;
+        (words[3], words[3 + 22]) = (BASE, slot);
+        (words[3 + 39], words[3 + 40]) = (libc::SIGTRAP as u64 | 7 << 32, sys::SI_KERNEL as u64);
+        let default = Frames { base: BASE, old: Action::default() };
+        assert!(default.is_over(&words, 3) && default.is_over(&words, 25));
+        assert!(!default.is_over(&words, 26) && !default.is_over(&words, 60));
+        let caught = Frames { base: BASE, old: Action { handler: 0x1234, ..Action::default() } };
+        assert!(!caught.is_over(&words, 3) && caught.is_over(&words, 25));
+        // Sent by somebody: the program's own handler may be running.
+        words[3 + 40] = 0;
+        assert!(!default.is_over(&words, 3) && !default.is_over(&words, 25));
+    }
 }
