@@ -5,6 +5,7 @@
 #![allow(dead_code)]
 
 pub mod case;
+pub mod crowd;
 pub mod diff;
 pub mod needs;
 pub mod normalize;

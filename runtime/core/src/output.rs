@@ -46,14 +46,14 @@ impl<'a> Consumer<'a> {
         })
     }
 
-    /// Hands all complete records to `take`, in order. Stops at one whose producer is still at it, unless `is_alive`
+    /// Hands complete records to `take`, in order, as long as that says it takes more. Stops at one whose producer is still at it, unless `is_alive`
     /// says that this thread is gone. `buffer` holds one payload at a time; what is larger is cut, so give it as many
     /// bytes as the ring has.
     pub fn drain(
         &mut self,
         buffer: &mut [u8],
         is_alive: impl Fn(u32) -> bool,
-        mut take: impl FnMut(Record<'_>),
+        mut take: impl FnMut(Record<'_>) -> bool,
     ) -> Drained {
         let mut drained = Drained::default();
         for _ in 0..self.ring.capacity() {
@@ -61,7 +61,9 @@ impl<'a> Consumer<'a> {
                 Found::Nothing => break,
                 Found::Record { kind, seq, payload } => {
                     drained.records = drained.records.saturating_add(1);
-                    take(Record { kind, seq, payload });
+                    if !take(Record { kind, seq, payload }) {
+                        break;
+                    }
                 }
                 Found::Lost => drained.lost = drained.lost.saturating_add(1),
                 Found::Corrupt => {

@@ -123,7 +123,14 @@ impl Bench {
     pub fn drain(&self, consumer: &mut Consumer<'_>) -> Vec<(rstap_abi::record::RecordKind, Vec<u8>)> {
         let mut buffer = vec![0; 1 << 14];
         let mut records = Vec::new();
-        consumer.drain(&mut buffer, |_| true, |record| records.push((record.kind, record.payload.to_vec())));
+        consumer.drain(
+            &mut buffer,
+            |_| true,
+            |record| {
+                records.push((record.kind, record.payload.to_vec()));
+                true
+            },
+        );
         records
     }
 

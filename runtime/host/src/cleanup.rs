@@ -7,11 +7,10 @@ use rstap_program::{ProbeId, Program};
 
 use crate::backend::ptrace::control::Control;
 use crate::backend::ptrace::registry::Registry;
-use crate::backend::ptrace::{Cleaned, Tracer, sys};
+use crate::backend::ptrace::{Cleaned, Report, Tracer, sys};
 use crate::backend::{Handlers, Hit, Verdict};
 use crate::process::Modules;
 use crate::session::SessionError;
-use crate::tracers::Stderr;
 
 /// Undoes what dead sessions left in a process, and lets it go on; what that was.
 pub fn clean(pid: u32, verbose: u8) -> Result<Cleaned, SessionError> {
@@ -19,7 +18,7 @@ pub fn clean(pid: u32, verbose: u8) -> Result<Cleaned, SessionError> {
     sys::prepare_wake_ups().map_err(|errno| SessionError::System { what: "signals", error: errno.into() })?;
     let program = Program::default();
     let registry = Registry::new(&program, Modules::of(&program)?);
-    let report = Stderr { verbose, quiet: false };
+    let report = Stderr { verbose };
     let mut tracer = Tracer::new(NoHandlers, registry, Arc::new(Control::default()), Box::new(report));
     Ok(tracer.clean(number)?)
 }
@@ -33,4 +32,21 @@ impl Handlers for NoHandlers {
     }
 
     fn skip(&mut self, _: ProbeId) {}
+}
+
+/// What the tracer says goes to standard error.
+struct Stderr {
+    verbose: u8,
+}
+
+impl Report for Stderr {
+    fn say(&self, level: u8, text: std::fmt::Arguments<'_>) {
+        if self.verbose >= level {
+            eprintln!("rstap: {text}");
+        }
+    }
+
+    fn warn(&self, text: std::fmt::Arguments<'_>) {
+        eprintln!("WARNING: {text}");
+    }
 }

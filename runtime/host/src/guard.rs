@@ -95,10 +95,15 @@ unsafe extern "C" fn enter(code: Code, context: *mut Context, landing: *mut Land
     )
 }
 
-extern "C" fn crashed(signal: c_int, _: *mut libc::siginfo_t, context: *mut c_void) {
-    let landing = LANDING.replace(std::ptr::null());
+extern "C" fn crashed(signal: c_int, info: *mut libc::siginfo_t, context: *mut c_void) {
+    // SAFETY: with SA_SIGINFO the kernel passes a siginfo.
+    let was_sent = unsafe { (*info).si_code <= 0 };
+    let landing = if was_sent { std::ptr::null() } else { LANDING.replace(std::ptr::null()) };
     if landing.is_null() {
         give_back(signal);
+        if was_sent {
+            raise_again(signal);
+        }
         return;
     }
     let context: *mut libc::ucontext_t = context.cast();
@@ -107,6 +112,20 @@ extern "C" fn crashed(signal: c_int, _: *mut libc::siginfo_t, context: *mut c_vo
     unsafe {
         (*context).uc_mcontext.gregs[libc::REG_RSP as usize] = (*landing).rsp as i64;
         (*context).uc_mcontext.gregs[libc::REG_RIP as usize] = (*landing).rip as i64;
+    }
+}
+
+/// For a signal that somebody sent no instruction will run again. The handler that std has for stack overflows takes it
+/// for a crash of such an instruction: it restores the default action and returns.
+fn raise_again(signal: c_int) {
+    // SAFETY: sigaction and raise are async-signal-safe; an all-zero sigaction is a valid one.
+    unsafe {
+        libc::raise(signal);
+        let mut now: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal, std::ptr::null(), &raw mut now);
+        if now.sa_sigaction == libc::SIG_DFL {
+            libc::raise(signal);
+        }
     }
 }
 

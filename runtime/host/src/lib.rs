@@ -11,6 +11,7 @@ pub mod dispatch;
 pub mod environment;
 mod guard;
 pub mod mapping;
+mod notes;
 pub mod output;
 pub mod patch;
 pub mod process;

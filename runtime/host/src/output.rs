@@ -22,6 +22,8 @@ use rstap_core::image::Image;
 use rstap_core::output::{self, Consumer, Record};
 use rstap_program::Program;
 
+use crate::notes::Notes;
+
 /// Time between two looks at the ring.
 pub const PERIOD: Duration = Duration::from_millis(5);
 /// Output that is kept in memory while the reader does not read.
@@ -112,9 +114,7 @@ pub struct Output<'a> {
     image: Image<'a>,
     taken: Mutex<Taken<'a>>,
     written: Condvar,
-    asleep: AtomicBool,
-    alarm: Mutex<bool>,
-    ring: Condvar,
+    notes: Notes,
     finished: AtomicBool,
     stalled: AtomicBool,
     lost: AtomicU64,
@@ -149,9 +149,7 @@ impl<'a> Output<'a> {
             image,
             taken: Mutex::new(taken),
             written: Condvar::new(),
-            asleep: AtomicBool::new(false),
-            alarm: Mutex::new(false),
-            ring: Condvar::new(),
+            notes: Notes::default(),
             finished: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
             lost: AtomicU64::new(0),
@@ -163,10 +161,12 @@ impl<'a> Output<'a> {
 
     /// A record is in the ring: wakes the writer if it sleeps.
     pub fn nudge(&self) {
-        if self.asleep.load(Ordering::SeqCst) && self.asleep.swap(false, Ordering::SeqCst) {
-            *lock(&self.alarm) = true;
-            self.ring.notify_one();
-        }
+        self.notes.wake();
+    }
+
+    /// What says lines on standard error, for threads that must not wait for a reader.
+    pub fn notes(&self) -> Notes {
+        self.notes.clone()
     }
 
     /// A handler found the ring full. `true`: there is room now.
@@ -190,14 +190,22 @@ impl<'a> Output<'a> {
         true
     }
 
-    /// Moves records from the ring to memory; whether there were any.
+    /// Moves records from the ring to memory, as many as may be kept there; whether there were any.
     fn take(&self, taken: &mut Taken<'_>, is_alive: impl Fn(u32) -> bool) -> bool {
         let Taken { consumer, buffer, pieces, bytes, warned, speculations } = taken;
+        let lines = self.notes.take();
+        if !lines.is_empty() {
+            *bytes += lines.len();
+            pieces.push(Piece::Err(lines));
+        }
         let silent_errors = self.silent_errors;
         let mut sorter = Sorter { program: self.program, silent_errors, pieces, bytes, warned, speculations };
-        let drained = consumer.drain(buffer, is_alive, |record| match record.kind {
-            RecordKind::Formatted => sorter.formatted(&self.image, record.payload),
-            _ => sorter.take(record),
+        let drained = consumer.drain(buffer, is_alive, |record| {
+            match record.kind {
+                RecordKind::Formatted => sorter.formatted(&self.image, record.payload),
+                _ => sorter.take(record),
+            }
+            *sorter.bytes <= MOST_PENDING
         });
         self.lost.fetch_add(drained.lost, Ordering::Relaxed);
         drained.records > 0
@@ -208,14 +216,11 @@ impl<'a> Output<'a> {
         let mut children = Vec::new();
         loop {
             let finished = self.finished.load(Ordering::Acquire);
-            let pieces = {
+            let (pieces, bytes) = {
                 let mut taken = lock(&self.taken);
                 self.take(&mut taken, &is_alive);
-                taken.bytes = 0;
-                std::mem::take(&mut taken.pieces)
+                (std::mem::take(&mut taken.pieces), taken.bytes)
             };
-            self.stalled.store(false, Ordering::Relaxed);
-            self.written.notify_all();
             let idle = pieces.is_empty();
             if let Err(error) = self.write(&mut sink, pieces, &mut children)
                 && !self.failed.swap(true, Ordering::Relaxed)
@@ -223,7 +228,10 @@ impl<'a> Output<'a> {
                 *lock(&self.failure) = Some(OutputError { to: sink.name(), error });
                 failed();
             }
-            if finished {
+            lock(&self.taken).bytes -= bytes;
+            self.stalled.store(false, Ordering::Relaxed);
+            self.written.notify_all();
+            if finished && idle {
                 break;
             }
             self.pause(idle, &is_alive);
@@ -235,24 +243,16 @@ impl<'a> Output<'a> {
 
     /// Waits: for the period, or if there was nothing for a nudge.
     fn pause(&self, idle: bool, is_alive: &impl Fn(u32) -> bool) {
-        let mut alarm = lock(&self.alarm);
-        if idle && !self.finished.load(Ordering::Acquire) {
-            self.asleep.store(true, Ordering::SeqCst);
-            // A record pushed before the flag was set is found by this look; one pushed later nudges.
+        if !idle || self.finished.load(Ordering::Acquire) {
+            return self.notes.wait(PERIOD);
+        }
+        self.notes.sleep(|| {
+            // What was pushed before the flag was set is found by this look; what comes later nudges.
             let mut taken = lock(&self.taken);
             let is_empty = !self.take(&mut taken, is_alive) && taken.pieces.is_empty();
-            drop(taken);
             // Once a second in any case: a producer that died is only noticed by looking.
-            let most = if is_empty { Duration::from_secs(1) } else { PERIOD };
-            let waited = self.ring.wait_timeout_while(alarm, most, |alarm| !*alarm);
-            alarm = waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0;
-            self.asleep.store(false, Ordering::SeqCst);
-        } else {
-            let waited =
-                self.ring.wait_timeout_while(alarm, PERIOD, |_| !self.finished.load(Ordering::Acquire));
-            alarm = waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0;
-        }
-        *alarm = false;
+            if is_empty { Duration::from_secs(1) } else { PERIOD }
+        });
     }
 
     fn write(&self, sink: &mut Sink, pieces: Vec<Piece>, children: &mut Vec<Child>) -> io::Result<()> {
@@ -290,13 +290,12 @@ impl<'a> Output<'a> {
     /// Ends the writer thread after all that is in the ring is written.
     pub fn finish(&self) {
         self.finished.store(true, Ordering::Release);
-        *lock(&self.alarm) = true;
-        self.ring.notify_one();
+        self.notes.ring();
     }
 
-    /// Records lost because their producer died.
+    /// Records lost because their producer died, and lines because nobody read them.
     pub fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
+        self.lost.load(Ordering::Relaxed) + self.notes.lost()
     }
 
     /// What went wrong with writing, if anything did.

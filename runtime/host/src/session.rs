@@ -34,7 +34,8 @@ use crate::backend::ptrace::{End, LaunchError, sys};
 use crate::dispatch::{Shared, Worker, WorkerMemory};
 use crate::environment::is_alive;
 use crate::mapping::{ArenaMapping, ImageMapping, MappingError};
-use crate::output::{Output, OutputError, Sink};
+use crate::notes::Notes;
+use crate::output::{Output, Sink};
 use crate::process::access::AccessError;
 use crate::process::filter::MissingModule;
 use crate::process::newcomers::Newcomers;
@@ -237,6 +238,7 @@ pub struct Session {
 impl Session {
     /// Maps arena and image and initialises the globals. Touches no process.
     pub fn new(program: Program, options: Options) -> Result<Session, SessionError> {
+        crate::signals::expect_file_limits();
         let target = match options.target {
             Target::Pid(pid) => i32::try_from(pid).ok().and_then(Handle::open).map(Arc::new),
             _ => None,
@@ -291,6 +293,8 @@ impl Session {
         std::thread::scope(|scope| {
             let writer = scope.spawn(|| shared.output.run(sink, is_alive, || self.ender.end()));
             let outcome = self.run_with_output(&shared, signals.as_ref());
+            // Targets are free. If nobody reads the output, another ^C ends what is left.
+            drop(signals);
             if let Some(timing) = &shared.timing {
                 shared.output.say(timing.report(&self.program).into_bytes(), is_alive);
             }
@@ -420,12 +424,12 @@ impl Session {
                 let body = || self.run_timers(shared, tracers, timers, &stop);
                 let thread = std::thread::Builder::new().name("rstap-timers".into()).stack_size(stack);
                 if let Err(error) = thread.spawn_scoped(scope, body) {
-                    eprintln!("ERROR: cannot start the timer thread: {error}");
+                    shared.output.notes().say(format_args!("ERROR: cannot start the timer thread: {error}"));
                     self.ender.end();
                 }
             }
             if tracers.watches_newcomers() {
-                scope.spawn(|| self.watch_newcomers(tracers, &over));
+                scope.spawn(|| self.watch_newcomers(&shared.output.notes(), tracers, &over));
             }
             self.wait_for_end(shared, signals, tracers);
             over.store(true, Ordering::Release);
@@ -458,7 +462,7 @@ impl Session {
             tracers.wake_pending();
             if let Some(signal) = signals.and_then(Signals::take) {
                 if self.options.verbose > 0 {
-                    eprintln!("rstap: {signal} ends the session");
+                    shared.output.notes().say(format_args!("rstap: {signal} ends the session"));
                 }
                 return;
             }
@@ -484,10 +488,10 @@ impl Session {
         });
     }
 
-    fn watch_newcomers(&self, tracers: &Arc<Tracers<'_, '_, '_>>, over: &AtomicBool) {
+    fn watch_newcomers(&self, notes: &Notes, tracers: &Arc<Tracers<'_, '_, '_>>, over: &AtomicBool) {
         let mut newcomers = Newcomers::watch();
         if self.options.verbose > 0 {
-            eprintln!("rstap: {}", newcomers.describe());
+            notes.say(format_args!("rstap: {}", newcomers.describe()));
         }
         // What started while the first scan was under way.
         status::processes().into_iter().for_each(|pid| tracers.offer(pid));
@@ -535,11 +539,6 @@ impl Session {
         outcome.status = i32::from(failed);
         outcome
     }
-}
-
-/// The reader has had enough: no failure of ours.
-fn is_closed_pipe(error: &OutputError) -> bool {
-    error.error.kind() == std::io::ErrorKind::BrokenPipe
 }
 
 /// Says how a command failed, as stap does; whether it did.

@@ -4,6 +4,9 @@
 //! of pass 2, an embedding program's) do not block them, and would take the default action, which ends rstap with
 //! breakpoints still in the target.
 //!
+//! SIGXFSZ, by which the kernel tells that a file may not grow, must not end rstap either: the write fails as well, and
+//! is reported.
+//!
 //! SIGTSTP (^Z) is noted too. A tracer that stopped would leave its target in the middle of a breakpoint, so with -c
 //! rstap stops only once the command has, as [`stop_with_the_command`] says, and else not at all.
 
@@ -15,8 +18,8 @@ use nix::errno::Errno;
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
-const SIGNALS: [Signal; 5] =
-    [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGTSTP];
+const SIGNALS: [Signal; 6] =
+    [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGTSTP, Signal::SIGXFSZ];
 
 /// The last signal that came and was not taken, 0 for none.
 static PENDING: AtomicI32 = AtomicI32::new(0);
@@ -73,6 +76,21 @@ impl Drop for Signals {
             let _ = unsafe { sigaction(*signal, before) };
         }
         WAKE.store(-1, Ordering::Release);
+    }
+}
+
+/// Makes a limit on the size of files an error of whoever writes. By a handler: what is ignored stays ignored in the
+/// commands that are started.
+pub fn expect_file_limits() {
+    extern "C" fn nothing(_: i32) {}
+    let ours = SigAction::new(SigHandler::Handler(nothing), SaFlags::SA_RESTART, SigSet::empty());
+    // SAFETY: the handler does nothing; one that the program has is put back.
+    unsafe {
+        if let Ok(before) = sigaction(Signal::SIGXFSZ, &ours)
+            && !matches!(before.handler(), SigHandler::SigDfl)
+        {
+            let _ = sigaction(Signal::SIGXFSZ, &before);
+        }
     }
 }
 

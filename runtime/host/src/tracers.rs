@@ -21,6 +21,7 @@ use crate::backend::ptrace::control::Control;
 use crate::backend::ptrace::registry::Registry;
 use crate::backend::ptrace::{Colleagues, End, Report, Tracer, sys};
 use crate::dispatch::{Shared, Worker, WorkerMemory};
+use crate::notes::Notes;
 use crate::process::{Handle, Status, status};
 use crate::session::{Options, SessionError, Target, stack_size};
 
@@ -269,8 +270,9 @@ impl<'scope, 'env, 's: 'scope> Tracers<'scope, 'env, 's> {
             return None;
         };
         worker.work_with(&self);
-        let stderr = Stderr { verbose: self.options.verbose, quiet: self.options.suppress_warnings };
-        let mut tracer = Tracer::new(worker, self.registry.clone(), control, Box::new(stderr));
+        let notes = shared.output.notes();
+        let noting = Noting { notes, verbose: self.options.verbose, quiet: self.options.suppress_warnings };
+        let mut tracer = Tracer::new(worker, self.registry.clone(), control, Box::new(noting));
         if let Some(injector) = &self.injector {
             tracer.inject_with(injector.clone());
         }
@@ -363,16 +365,17 @@ fn find_target(
     Ok(())
 }
 
-/// What tracers say goes to standard error.
-pub(crate) struct Stderr {
-    pub(crate) verbose: u8,
-    pub(crate) quiet: bool,
+/// What tracers say goes to standard error, but they do not wait for it.
+struct Noting {
+    notes: Notes,
+    verbose: u8,
+    quiet: bool,
 }
 
-impl Report for Stderr {
+impl Report for Noting {
     fn say(&self, level: u8, text: std::fmt::Arguments<'_>) {
         if self.verbose >= level {
-            eprintln!("rstap: {text}");
+            self.notes.say(format_args!("rstap: {text}"));
         }
     }
 
@@ -382,7 +385,7 @@ impl Report for Stderr {
 
     fn warn(&self, text: std::fmt::Arguments<'_>) {
         if !self.quiet {
-            eprintln!("WARNING: {text}");
+            self.notes.say(format_args!("WARNING: {text}"));
         }
     }
 }

@@ -309,8 +309,7 @@ fn a_closed_reader_ends_the_session() {
     let begin = Instant::now();
     let output = child.wait_with_output().expect("it ran");
     assert!(begin.elapsed() < Duration::from_secs(10));
-    assert!(err(&output).contains("cannot write to standard output: Broken pipe"), "{}", err(&output));
-    assert_eq!(err(&output).matches("ERROR").count(), 1);
+    assert_eq!((err(&output).as_str(), output.status.code()), ("", Some(0)));
 }
 
 fn without_a_target_new_processes_are_found() {

@@ -81,9 +81,14 @@ impl<H: Handlers> Tracer<H> {
             if self.spaces.get(&space).is_some_and(has_its_memory) {
                 continue;
             }
+            let has_ended = matches!(status::state(pid), None | Some('Z' | 'X'));
+            if !has_ended && maps::read(pid).is_ok_and(|mappings| mappings.is_empty()) {
+                // It is about to end: its memory goes first.
+                continue;
+            }
             self.forget_detached(pid, space);
             let is_target = self.target == Some(pid);
-            if matches!(status::state(pid), None | Some('Z' | 'X')) {
+            if has_ended {
                 if is_target {
                     // Nobody but its parent is told how.
                     self.target_end = Some(End::Exited(0));

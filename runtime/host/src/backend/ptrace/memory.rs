@@ -123,9 +123,9 @@ pub fn hide_breakpoints<T>(
     bytes: &mut [u8],
 ) {
     // A breakpoint is an int3: nothing else needs a look-up.
-    for (byte, at) in bytes.iter_mut().zip(address..) {
+    for (offset, byte) in bytes.iter_mut().enumerate() {
         if *byte == crate::breakpoint::INT3
-            && let Some(site) = sites.get(&at)
+            && let Some(site) = sites.get(&address.wrapping_add(offset as u64))
         {
             *byte = original(site);
         }

@@ -232,6 +232,9 @@ impl<H: Handlers> Tracer<H> {
                 self.wake_wanted();
             }
             self.look_after_detached();
+            if self.target_end.is_some() {
+                return;
+            }
             match self.next_event(true) {
                 Ok(Some((tid, status))) => self.handle(tid, status),
                 Ok(None) | Err(Errno::EINTR) => {}
