@@ -1,7 +1,7 @@
 //! Handler images made by hand: each handler is a list of calls of builtins, in machine code.
 
 use rstap_abi::builtins::Builtin;
-use rstap_abi::image::{HandlerEntry, MAGIC, ProbeEntry};
+use rstap_abi::image::{HandlerEntry, MAGIC, ProbeEntry, needs};
 
 /// One call of a builtin.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ pub fn image(handlers: &[Vec<Op>]) -> Vec<u8> {
     let (mut entries, mut probe_entries, mut body) = (Vec::new(), Vec::new(), Vec::new());
     for (index, ops) in handlers.iter().enumerate() {
         let bytes = assemble(ops);
-        entries.extend([code as u32, 0, 0, 4096, 0, 0].iter().flat_map(|w| w.to_le_bytes()));
+        entries.extend(entry(code as u32));
         let words = [index as u32, 0, 0, 0, 0, 0, 0, 0, 0];
         probe_entries.extend(words.iter().flat_map(|w| w.to_le_bytes()));
         code += bytes.len();
@@ -49,6 +49,22 @@ pub fn image(handlers: &[Vec<Op>]) -> Vec<u8> {
     image.extend(probe_entries);
     image.extend(body);
     image
+}
+
+fn entry(code: u32) -> Vec<u8> {
+    let entry = HandlerEntry {
+        code,
+        locks: 0,
+        lock_count: 0,
+        stack_bytes: 4096,
+        conditions: 0,
+        condition_count: 0,
+        needs: needs::STATE,
+    };
+    // Taken apart by name, so that a field that is added is missed here.
+    let HandlerEntry { code, locks, lock_count, stack_bytes, conditions, condition_count, needs } = entry;
+    let words = [code, locks, lock_count, stack_bytes, conditions, condition_count, needs];
+    words.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
 
 fn assemble(ops: &[Op]) -> Vec<u8> {
