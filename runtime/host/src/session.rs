@@ -460,6 +460,14 @@ impl Session {
                 tracers.wake_resting();
             }
             tracers.wake_pending();
+            let is_command = matches!(self.options.target, Target::Command(_));
+            if is_command {
+                crate::signals::stop_with_the_command();
+            } else if signals.is_some_and(Signals::take_stop) {
+                tracers.suspend();
+                Signals::stop();
+                tracers.resume();
+            }
             if let Some(signal) = signals.and_then(Signals::take) {
                 if self.options.verbose > 0 {
                     shared.output.notes().say(format_args!("rstap: {signal} ends the session"));

@@ -7,8 +7,8 @@
 //! SIGXFSZ, by which the kernel tells that a file may not grow, must not end rstap either: the write fails as well, and
 //! is reported.
 //!
-//! SIGTSTP (^Z) is noted too. A tracer that stopped would leave its target in the middle of a breakpoint, so with -c
-//! rstap stops only once the command has, as [`stop_with_the_command`] says, and else not at all.
+//! SIGTSTP (^Z) is noted too. A tracer that stopped would leave its target in the middle of a breakpoint. So with -c rstap
+//! stops only once the command has, as [`stop_with_the_command`] says, and else once it has given its processes back.
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicI32, AtomicI64, Ordering};
@@ -27,6 +27,8 @@ static PENDING: AtomicI32 = AtomicI32::new(0);
 static WAKE: AtomicI32 = AtomicI32::new(-1);
 /// When SIGTSTP came, in nanoseconds of the monotonic clock; 0 for never.
 static STOP_ASKED: AtomicI64 = AtomicI64::new(0);
+/// When the command stopped; 0 if it runs.
+static COMMAND_STOPPED: AtomicI64 = AtomicI64::new(0);
 /// How long a command may take to stop after ^Z. A stop that comes later has another cause.
 const STOP_WITHIN: Duration = Duration::from_secs(2);
 
@@ -67,6 +69,16 @@ impl Signals {
     pub fn take(&self) -> Option<Signal> {
         Signal::try_from(PENDING.swap(0, Ordering::AcqRel)).ok()
     }
+
+    /// Whether ^Z came, once.
+    pub fn take_stop(&self) -> bool {
+        STOP_ASKED.swap(0, Ordering::AcqRel) != 0
+    }
+
+    /// Stops this process until somebody continues it.
+    pub fn stop() {
+        let _ = nix::sys::signal::raise(Signal::SIGSTOP);
+    }
 }
 
 impl Drop for Signals {
@@ -94,12 +106,21 @@ pub fn expect_file_limits() {
     }
 }
 
-/// To be called when the command of -c has stopped: stops this process too if ^Z was meant for both, so that the shell
-/// sees its job stopped. SIGCONT, which a shell sends to the whole group, lets both go on.
+/// To be called when the command of -c has stopped, or goes on.
+pub fn command_stopped(is_stopped: bool) {
+    COMMAND_STOPPED.store(if is_stopped { now() } else { 0 }, Ordering::Release);
+    stop_with_the_command();
+}
+
+/// Stops this process too if ^Z was meant for it and the command, so that the shell sees its job stopped. SIGCONT, which a
+/// shell sends to the whole group, lets both go on. To be called from time to time: which of the two is told first is
+/// chance.
 pub fn stop_with_the_command() {
-    let asked = STOP_ASKED.swap(0, Ordering::AcqRel);
-    if asked != 0 && now().saturating_sub(asked) < STOP_WITHIN.as_nanos() as i64 {
-        let _ = nix::sys::signal::raise(Signal::SIGSTOP);
+    let (asked, stopped) = (STOP_ASKED.load(Ordering::Acquire), COMMAND_STOPPED.load(Ordering::Acquire));
+    let is_one = asked != 0 && stopped != 0 && asked.abs_diff(stopped) < STOP_WITHIN.as_nanos() as u64;
+    let ours = || STOP_ASKED.compare_exchange(asked, 0, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+    if is_one && ours() {
+        Signals::stop();
     }
 }
 

@@ -204,6 +204,24 @@ impl<'scope, 'env, 's: 'scope> Tracers<'scope, 'env, 's> {
         }
     }
 
+    /// Has all threads give their processes back until [`Tracers::resume`]. Returns when they have.
+    pub fn suspend(&self) {
+        let controls: Vec<Arc<Control>> =
+            self.assigned().threads.iter().map(|thread| thread.control.clone()).collect();
+        controls.iter().for_each(|control| control.suspend());
+        while controls.iter().any(|control| control.is_suspending()) && !self.is_finished() {
+            controls.iter().for_each(|control| control.wake());
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// They take their processes again.
+    pub fn resume(&self) {
+        for thread in &self.assigned().threads {
+            thread.control.resume();
+        }
+    }
+
     /// Whether one of the threads has ended: then the session is over.
     pub fn is_finished(&self) -> bool {
         self.assigned().threads.iter().any(|thread| thread.handle.is_finished())

@@ -15,6 +15,10 @@ use super::sys;
 pub struct Control {
     stop: AtomicBool,
     pending: AtomicBool,
+    /// It is to give its processes back for the time being.
+    suspended: AtomicBool,
+    /// It has done so.
+    released: AtomicBool,
     thread: AtomicI32,
     asked: Mutex<Asked>,
     changed: Condvar,
@@ -52,6 +56,34 @@ impl Control {
     /// Whether it was asked to end.
     pub fn is_stopping(&self) -> bool {
         self.stop.load(Ordering::Acquire)
+    }
+
+    /// Asks the tracer to give its processes back until [`Control::resume`].
+    pub fn suspend(&self) {
+        self.suspended.store(true, Ordering::Release);
+        self.ask(|_| {});
+    }
+
+    /// Whether it was asked to, and has not done so yet.
+    pub fn is_suspending(&self) -> bool {
+        self.suspended.load(Ordering::Acquire) && !self.released.load(Ordering::Acquire)
+    }
+
+    /// The tracer may take its processes again.
+    pub fn resume(&self) {
+        let _asked = self.asked.lock();
+        self.suspended.store(false, Ordering::Release);
+        self.changed.notify_all();
+    }
+
+    /// For a tracer that has given its processes back: waits until it may take them again.
+    pub fn wait_while_suspended(&self) {
+        let asked = self.asked.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        self.released.store(true, Ordering::Release);
+        let is_suspended = |_: &mut Asked| self.suspended.load(Ordering::Acquire) && !self.is_stopping();
+        let asked = self.changed.wait_while(asked, is_suspended);
+        asked.unwrap_or_else(|poisoned| poisoned.into_inner()).is_closed = false;
+        self.released.store(false, Ordering::Release);
     }
 
     /// Adds to what is asked.

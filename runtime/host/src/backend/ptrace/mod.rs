@@ -31,6 +31,7 @@ mod remote;
 mod rescue;
 mod semaphores;
 mod space;
+mod suspend;
 pub mod sys;
 mod tracer;
 

@@ -230,6 +230,10 @@ impl<H: Handlers> Tracer<H> {
             if let Some(asked) = self.control.take() {
                 self.serve(asked);
                 self.wake_wanted();
+                if self.control.is_suspending() {
+                    self.suspend();
+                    continue;
+                }
             }
             self.look_after_detached();
             if self.target_end.is_some() {
@@ -354,6 +358,9 @@ impl<H: Handlers> Tracer<H> {
     /// `PTRACE_EVENT_STOP`: the first stop of a new thread, an interruption, a group stop, or its end.
     fn event_stop(&mut self, tid: Tid, signal: i32) {
         let group_stop = if signal == libc::SIGTRAP { 0 } else { signal };
+        if group_stop == 0 && self.launched && self.target == Some(tid) {
+            crate::signals::command_stopped(false);
+        }
         let Some(thread) = self.threads.get_mut(&tid) else { return };
         thread.state = State::Parked(group_stop);
         if std::mem::take(&mut thread.is_new) {
@@ -371,8 +378,8 @@ impl<H: Handlers> Tracer<H> {
             Some(thread) if matches!(thread.state, State::Parked(signal) if signal != 0) => {
                 thread.state = State::Running;
                 let _ = sys::listen(tid);
-                if self.target == Some(tid) {
-                    crate::signals::stop_with_the_command();
+                if self.launched && self.target == Some(tid) {
+                    crate::signals::command_stopped(true);
                 }
             }
             Some(_) => self.go_on(tid, 0),
