@@ -3,9 +3,12 @@
 mod support;
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use support::{root, scratch, targets};
 
 fn example() -> PathBuf {
@@ -81,6 +84,27 @@ fn the_end_of_input_ends_the_session_and_the_process_goes_on() {
     running.stdin.take().expect("piped").write_all(b"x").expect("it waits");
     assert_eq!(rest(&mut running).0, "10\n");
     assert!(running.wait().expect("it ends").success());
+}
+
+/// A crash, or the kernel's memory killer: nothing of the owner runs any more, so its breakpoints stay where they are.
+#[test]
+fn the_process_goes_on_when_the_owner_of_the_session_is_killed() {
+    for signal in [Signal::SIGKILL, Signal::SIGSEGV, Signal::SIGABRT] {
+        let (mut running, path) = target(&format!("crash-{signal}"));
+        let script =
+            format!("probe process(\"{}\").function(\"called\") {{ println(pp()) }}", path.display());
+        let script = script + " probe begin { system(\"echo begun >&2\") }";
+        let mut embed = piped(&example(), &[&running.id().to_string(), &script]);
+        let mut line = String::new();
+        let mut errors = BufReader::new(embed.stderr.take().expect("piped"));
+        errors.read_line(&mut line).expect("text");
+        assert_eq!(line, "begun\n");
+        kill(Pid::from_raw(embed.id() as i32), signal).expect("it runs");
+        assert_eq!(embed.wait().expect("it ends").signal(), Some(signal as i32));
+        running.stdin.take().expect("piped").write_all(b"x").expect("it waits");
+        assert_eq!(rest(&mut running).0, "10\n");
+        assert!(running.wait().expect("it ends").success());
+    }
 }
 
 #[test]
