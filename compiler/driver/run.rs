@@ -61,9 +61,9 @@ pub fn clean_up(pid: u32, verbose: u8) -> bool {
         eprintln!("process {pid}: nothing to remove");
         return true;
     }
-    let Cleaned { sessions, breakpoints, semaphores, masks, unmapped, kept, descriptors } = cleaned;
+    let Cleaned { sessions, breakpoints, jumps, semaphores, masks, unmapped, kept, descriptors } = cleaned;
     eprintln!(
-        "process {pid}: removed what {sessions} dead session{} left: {breakpoints} breakpoints, {semaphores} marker \
+        "process {pid}: removed what {sessions} dead session{} left: {breakpoints} breakpoints, {jumps} jumps, {semaphores} marker \
          counters, {masks} signal masks, {descriptors} descriptors, {unmapped} bytes of memory",
         if sessions == 1 { "" } else { "s" }
     );

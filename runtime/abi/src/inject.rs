@@ -118,6 +118,8 @@ impl ContextMemory {
     }
 }
 
+/// Where in a context the payload keeps the stack pointer of the thread that is in a handler.
+pub const SLOT_STACK_POINTER: u64 = 40;
 /// Bytes of the pool that a fork wipes. The number of contexts that were ever used stands behind them.
 pub const POOL_WIPED: u64 =
     (POOL_HEAD + CLAIM_STACK + ((1 << KEY_BITS) + KEY_TAIL) * size_of::<KeyEntry>() as u64)

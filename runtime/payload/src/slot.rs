@@ -8,6 +8,7 @@ use rstap_abi::ABI_VERSION;
 use rstap_abi::context::register::RSP;
 use rstap_abi::inject::{
     CLAIM_STACK, CONTEXTS_AT, Config, KEY_BITS, KEY_TAIL, KeyEntry, POOL_HEAD, POOL_WIPED, PoolHead,
+    SLOT_STACK_POINTER,
 };
 use rstap_core::arena::Arena;
 use rstap_core::handler::{Memory, Runner};
@@ -68,6 +69,8 @@ pub struct Slot {
     /// Runs the handlers.
     pub runner: Runner<'static>,
 }
+
+const _: () = assert!(offset_of!(Slot, stack_pointer) as u64 == SLOT_STACK_POINTER);
 
 /// [`Slot::live`] of a context that is initialised.
 pub const LIVE: u64 = 0x6576_696c;

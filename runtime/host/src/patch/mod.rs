@@ -21,6 +21,8 @@
 //! - threads that are inside when the jump is written are moved by the caller, with [`Slot::copy_of`]; addresses in
 //!   signal frames are the caller's to look for, in [`Jump::inside`].
 //!
+//! - it lies in one page, so that a writer who is killed has not written half of it.
+//!
 //! Bytes behind the fifth stay as they are, so a place from there on can still be jumped to.
 
 pub mod flow;
@@ -89,6 +91,9 @@ pub enum Refused {
     /// A return probe is wanted for a function that may return on another stack, or another thread.
     #[error("calls of Go programs move between stacks and threads")]
     MovingStacks,
+    /// The jump would be in two pages, which are not written at once.
+    #[error("it is at the end of a page")]
+    TwoPages,
     /// The trampoline is more than 2 GB away.
     #[error("no memory within 2 GB of it")]
     TooFar,
@@ -104,6 +109,8 @@ pub struct Jump {
     dead: Vec<u8>,
 }
 
+/// Somebody killed while he writes has written all of what is inside one of these, or nothing.
+const PAGE: u64 = 4096;
 /// Longest run of instructions that is displaced for a return, in bytes.
 const MAX_RUN: u64 = 48;
 
@@ -165,6 +172,9 @@ impl Jump {
                 room if room < JUMP as u64 => Refused::TooShort { bytes: room },
                 _ => Refused::Leaves { at: before.address },
             });
+        }
+        if site / PAGE != (enough - 1) / PAGE {
+            return Err(Refused::TwoPages);
         }
         let jump = Jump { displaced, hits: hits.to_vec(), dead: dead.to_vec() };
         jump.check_targets(flow)?;

@@ -8,6 +8,7 @@ use rstap_abi::inject::{CONTEXTS, CONTEXTS_AT, Config, ContextMemory, FRAME_HEAD
 
 use super::Injector;
 use super::blob::{self, Blob};
+use super::ledger;
 use super::trampoline::{self, HEAD};
 
 /// Largest pool, in bytes of address space.
@@ -40,9 +41,13 @@ pub struct Area {
     pub free: u64,
 }
 
-/// Parts of the home, as offsets from its start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Parts of the home, as offsets from its start. The [`ledger`] comes first, the blob behind it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Plan {
+    /// The list of jumps.
+    pub jumps: u64,
+    /// Its capacity.
+    pub jump_capacity: u64,
     /// The [`SiteEntry`] table.
     pub sites: u64,
     /// Its capacity.
@@ -57,6 +62,8 @@ pub struct Plan {
     pub size: u64,
     /// Contexts in the pool.
     pub contexts: u64,
+    /// Bytes of one.
+    pub context_size: u64,
     /// Bytes of the pool.
     pub pool_size: u64,
 }
@@ -68,12 +75,15 @@ impl Plan {
         const RETURNS: u64 = 16;
         let returns = injector.entries.iter().flatten().count() as u64;
         let capacity = 2 * (injector.probes.len() as u64 + RETURNS * returns) + 64;
-        let sites = blob::size() as u64;
+        let sites = ledger::PAGE + blob::size() as u64;
         let probes = sites + capacity * size_of::<SiteEntry>() as u64;
-        let image = (probes + capacity * size_of::<ProbeAt>() as u64).next_multiple_of(64);
+        let jumps = probes + capacity * size_of::<ProbeAt>() as u64;
+        let image = (jumps + capacity * ledger::ENTRY as u64).next_multiple_of(64);
         let context = injector.memory.size();
         let contexts = ((MAX_POOL - CONTEXTS_AT) / context.max(1)).min(CONTEXTS);
         (contexts >= 16).then(|| Plan {
+            jumps,
+            jump_capacity: capacity,
             sites,
             site_capacity: capacity,
             probes,
@@ -81,6 +91,7 @@ impl Plan {
             image,
             size: (image + injector.image.len() as u64).next_multiple_of(PAGE),
             contexts,
+            context_size: context,
             pool_size: (CONTEXTS_AT + contexts * context).next_multiple_of(PAGE),
         })
     }
@@ -99,6 +110,8 @@ pub struct Home {
     pub jumps: BTreeMap<u64, Jump>,
     /// Areas for trampolines.
     pub areas: Vec<Area>,
+    /// Jumps that the ledger names.
+    pub listed: u64,
     sites: Vec<SiteEntry>,
     probes: Vec<ProbeAt>,
     config_at: u64,
@@ -108,7 +121,10 @@ pub struct Home {
 impl Home {
     /// The home at `base`, with its bytes.
     pub fn new(base: u64, plan: Plan, mut config: Config, injector: &Injector) -> Option<(Home, Vec<u8>)> {
-        let Blob { mut bytes, config: config_at, enter } = blob::at(base)?;
+        let Blob { bytes: blob, config: config_at, enter } = blob::at(base + ledger::PAGE)?;
+        let (config_at, enter) = (config_at as u64 + ledger::PAGE, enter as u64 + ledger::PAGE);
+        let mut bytes = vec![0; ledger::PAGE as usize];
+        bytes.extend(blob);
         config.sites = base + plan.sites;
         config.probes = base + plan.probes;
         config.image = base + plan.image;
@@ -118,18 +134,36 @@ impl Home {
         config.limits = injector.limits;
         bytes.resize(plan.image as usize, 0);
         bytes.extend(&injector.image);
-        let home = Home {
+        let home = Home { config, enter: base + enter, ..Home::found(base, plan, base + config_at) };
+        Some((home, bytes))
+    }
+
+    /// A home that somebody else has made, with the configuration at `config_at`.
+    pub fn found(base: u64, plan: Plan, config_at: u64) -> Home {
+        Home {
             base,
             plan,
-            config,
+            config: Config::EMPTY,
             jumps: BTreeMap::new(),
             areas: Vec::new(),
+            listed: 0,
             sites: Vec::new(),
             probes: Vec::new(),
-            config_at: base + config_at as u64,
-            enter: base + enter as u64,
-        };
-        Some((home, bytes))
+            config_at,
+            enter: 0,
+        }
+    }
+
+    /// The context whose memory an address is in.
+    pub fn context_at(&self, address: u64) -> Option<u64> {
+        let first = self.config.pool.checked_add(CONTEXTS_AT)?;
+        let number = address.checked_sub(first)?.checked_div(self.plan.context_size)?;
+        (number < self.plan.contexts).then(|| first + number * self.plan.context_size)
+    }
+
+    /// Where the configuration is.
+    pub fn config_at(&self) -> u64 {
+        self.config_at
     }
 
     /// Adds a site with these probes; its number. `None` if the tables are full.

@@ -3,12 +3,13 @@
 //! share one tracer: `ptrace/injecting.rs` uses what is here.
 //!
 //! What is here is plain: which memory a process gets and how it is laid out ([`home`]), the payload as bytes
-//! ([`blob`]), the code at the end of a jump ([`trampoline`]), what suits a process ([`suitable`]). docs/INJECT.md
+//! ([`blob`]), what stands in it for who has to clean up ([`ledger`]), the code at the end of a jump ([`trampoline`]), what suits a process ([`suitable`]). docs/INJECT.md
 //! explains the whole to a sceptical reader.
 
 pub mod blob;
 pub mod code;
 pub mod home;
+pub mod ledger;
 pub mod suitable;
 pub mod sys;
 pub mod trampoline;

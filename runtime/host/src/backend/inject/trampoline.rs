@@ -29,6 +29,11 @@ pub fn head(enter: u64) -> [u8; HEAD] {
     code
 }
 
+/// Whether an area begins like this.
+pub fn is_head(bytes: &[u8]) -> bool {
+    bytes.len() >= HEAD && bytes[..6] == [0xff, 0x25, 0, 0, 0, 0] && bytes[14..HEAD] == [0xcc; HEAD - 14]
+}
+
 /// What stands before the displaced instructions in the trampoline at `address`. `None` if the head is too far.
 pub fn prefix(address: u64, site: u32, head: u64) -> Option<[u8; PREFIX]> {
     let mut code = [0; PREFIX];
@@ -71,5 +76,6 @@ mod tests {
         let jump = Decoder::with_ip(64, &code, 0x1_0000, DecoderOptions::NONE).decode();
         assert_eq!((jump.mnemonic(), jump.ip_rel_memory_address()), (Mnemonic::Jmp, 0x1_0006));
         assert_eq!(code[6..14], 0x1234_u64.to_le_bytes());
+        assert!(is_head(&code) && !is_head(&code[..8]) && !is_head(&[0xff; HEAD]));
     }
 }

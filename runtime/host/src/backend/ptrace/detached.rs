@@ -7,10 +7,13 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
+use rstap_abi::inject::{CONTEXTS_AT, POOL_WIPED};
+
 use super::space::{Space, SpaceId};
 use super::sys::{self, Tid};
 use super::tracer::{End, State, Tracer};
 use crate::backend::Handlers;
+use crate::backend::inject::ledger::Ledger;
 use crate::process::access::AccessError;
 use crate::process::maps;
 use crate::process::status;
@@ -20,7 +23,7 @@ const INTERVAL: Duration = Duration::from_millis(10);
 /// How long another tracer is waited for when probes are to be taken out.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Time for handlers that run to end, before their memory is taken away.
-const LAST_HANDLERS: Duration = Duration::from_millis(50);
+pub(super) const LAST_HANDLERS: Duration = Duration::from_millis(50);
 
 /// Processes that are not traced.
 #[derive(Debug, Default)]
@@ -189,12 +192,12 @@ impl<H: Handlers> Tracer<H> {
 
     /// Takes away the memory that handlers have used, where certainly none is using it: the jumps are out, so none
     /// begins any more. The code stays, and lets pass by who comes late: a signal may have interrupted a thread in a
-    /// trampoline. `pid` is parked.
-    pub(super) fn retire_home(&mut self, pid: i32, space: SpaceId) {
+    /// trampoline. `pid` is parked; it runs while handlers are waited for.
+    pub(super) fn retire_home(&mut self, pid: i32, space: SpaceId, patience: Duration) {
         self.switch_off(space);
         let begin = Instant::now();
         while !self.is_at_rest(space) {
-            if begin.elapsed() > LAST_HANDLERS {
+            if begin.elapsed() >= patience {
                 return self.report.say(1, format_args!("process {pid} keeps the memory of its handlers"));
             }
             self.unpark(|other| other == pid);
@@ -208,16 +211,26 @@ impl<H: Handlers> Tracer<H> {
             [(home.config.arena, home.config.arena_size), (home.config.pool, home.plan.pool_size)]
         {
             let arguments = [start, len, 0, 0, 0, 0];
-            // Failing leaves memory behind that nobody uses.
-            let _ = self.remote_call(tid, pid, space, libc::SYS_munmap, arguments);
+            if start != 0 {
+                // Failing leaves memory behind that nobody uses.
+                let _ = self.remote_call(tid, pid, space, libc::SYS_munmap, arguments);
+            }
+        }
+        if let Some(s) = self.spaces.get(&space) {
+            // All is undone. Failing means that the process is gone.
+            let _ = s.memory.write_raw(home.base, &Ledger::of(&home, None).to_bytes());
         }
     }
 
     /// Whether no thread is in a handler, on the way to one, or will come back to one.
     fn is_at_rest(&self, space: SpaceId) -> bool {
-        let Some(home) = self.spaces.get(&space).and_then(|s| s.home.as_ref()) else { return true };
+        let Some(s) = self.spaces.get(&space) else { return true };
+        let Some(home) = &s.home else { return true };
         let code = home.base..home.base + home.plan.size;
-        let pool = home.config.pool..home.config.pool + home.plan.pool_size;
+        // Not all of it: it is so large that half a pointer, which any stack has, leads into it.
+        let used = s.memory.word(home.config.pool + POOL_WIPED).unwrap_or(0).min(home.plan.contexts);
+        let pool_size = if home.config.pool == 0 { 0 } else { CONTEXTS_AT + used * home.plan.context_size };
+        let pool = home.config.pool..home.config.pool + pool_size;
         self.positions(space).is_some_and(|positions| {
             positions.iter().all(|position| {
                 let stack_is_ours = pool.contains(&position.rsp);

@@ -3,9 +3,10 @@
 
 use std::collections::HashSet;
 
-use rstap_abi::inject::{Config, POOL_WIPED, ProbeAt, Range};
+use rstap_abi::inject::{Config, POOL_WIPED, ProbeAt, Range, SLOT_STACK_POINTER};
 use rstap_program::{CodeKind, ProbeId};
 
+use super::foreign;
 use super::jumps::Group;
 use super::loader;
 use super::planting::Wanted;
@@ -15,13 +16,14 @@ use super::sys::{self, Tid};
 use super::tracer::{Thread, Tracer};
 use crate::backend::Handlers;
 use crate::backend::inject::home::{Home, Jump, Plan};
+use crate::backend::inject::ledger::{self, Ledger, Owner};
 use crate::backend::inject::suitable::{self, Unsuitable, auxiliary};
 use crate::backend::inject::{Injector, sys as inject_sys, trampoline};
 use crate::breakpoint::Slot;
 use crate::patch;
 use crate::patch::flow::Memory;
-use crate::process::FileId;
 use crate::process::maps::{self, Mapping};
+use crate::process::{FileId, status};
 
 /// Areas are mapped in pieces of at least this.
 const AREA: u64 = 64 * 1024;
@@ -167,18 +169,25 @@ impl<H: Handlers> Tracer<H> {
             return Ok(());
         }
         suitable::check(pid, mappings)?;
+        let wrong = |error| Failure::System { what: "writing handlers", error };
         let plan = Plan::of(injector).ok_or(Failure::TooLarge)?;
         let caller = self.caller(tid, pid, space)?;
         let (rx, rw) = (libc::PROT_READ | libc::PROT_EXEC, libc::PROT_READ | libc::PROT_WRITE);
         let base = caller.map("memory for handlers", 0, plan.size, 0, rx)?;
+        // From now on whoever finds it knows what it is.
+        let mut empty = Home::found(base, plan, 0);
+        let s = self.spaces.get(&space).ok_or(Failure::NoSystemCall)?;
+        note(s, &empty).map_err(wrong)?;
         let pool = caller.map("memory for contexts", 0, plan.pool_size, libc::MAP_NORESERVE, rw)?;
+        s.memory.write_raw(pool + POOL_WIPED + 8, &ledger::POOL_MAGIC.to_le_bytes()).map_err(wrong)?;
+        empty.config.pool = pool;
+        note(s, &empty).map_err(wrong)?;
         for (advice, bytes) in [(MADV_WIPEONFORK, POOL_WIPED), (MADV_NOHUGEPAGE, plan.pool_size)] {
             let done = caller.call("advice on contexts", libc::SYS_madvise, [pool, bytes, advice, 0, 0, 0]);
             if advice == MADV_WIPEONFORK {
                 done?;
             }
         }
-        let s = self.spaces.get(&space).ok_or(Failure::NoSystemCall)?;
         let arena = share(caller, pid, s, pool, injector)?;
         let config = Config {
             enabled: 1,
@@ -192,8 +201,9 @@ impl<H: Handlers> Tracer<H> {
             ..Config::EMPTY
         };
         let (home, bytes) = Home::new(base, plan, config, injector).ok_or(Failure::TooLarge)?;
-        let wrong = |error| Failure::System { what: "writing handlers", error };
-        s.memory.write_raw(base, &bytes).map_err(wrong)?;
+        note(s, &home).map_err(wrong)?;
+        let behind = ledger::PAGE as usize;
+        s.memory.write_raw(base + ledger::PAGE, &bytes[behind..]).map_err(wrong)?;
         for (at, bytes) in home.tables() {
             s.memory.write_raw(at, &bytes).map_err(wrong)?;
         }
@@ -285,7 +295,17 @@ impl<H: Handlers> Tracer<H> {
         let positions = self.positions(space);
         let mut written = Vec::new();
         if let (Some(s), Some(positions)) = (self.spaces.get_mut(&space), positions) {
+            let strangers = foreign::is_there(s, pid, &positions);
             for (address, jumps) in ready {
+                if strangers && jumps.iter().any(|ready| !ready.jump.inside().is_empty()) {
+                    self.report.say(
+                        1,
+                        format_args!(
+                            "{address:#x} is probed by ptrace: a thread is in another session's code"
+                        ),
+                    );
+                    continue;
+                }
                 let ways = jumps.iter().map(|ready| ways_out(&ready.jump, &ready.copy, &positions));
                 let Some(ways) = ways.collect::<Option<Vec<_>>>() else {
                     self.report.say(
@@ -320,11 +340,11 @@ impl<H: Handlers> Tracer<H> {
                     rsp: registers.rsp,
                     stack: stack_words(s, registers.rsp),
                 }),
-                Err(_) => match crate::process::status::user_position(*tid) {
+                Err(_) => match status::user_position(*tid) {
                     Some((rip, rsp)) => {
                         positions.push(Position { tid: None, rip, rsp, stack: stack_words(s, rsp) })
                     }
-                    None if crate::process::status::state(*tid).is_none_or(|state| "ZX".contains(state)) => {}
+                    None if status::state(*tid).is_none_or(|state| "ZX".contains(state)) => {}
                     None => return None,
                 },
             }
@@ -347,10 +367,19 @@ pub(super) struct Position {
 const FRAMES: usize = 64 * 1024;
 
 fn stack_words(space: &Space, rsp: u64) -> Vec<u64> {
-    let mut bytes = vec![0; FRAMES];
-    let count = space.memory.read_raw(rsp & !7, &mut bytes);
-    let (words, _) = bytes[..count].as_chunks::<8>();
-    words.iter().map(|word| u64::from_le_bytes(*word)).collect()
+    let words = |rsp: u64| {
+        let mut bytes = vec![0; FRAMES];
+        let count = space.memory.read_raw(rsp & !7, &mut bytes);
+        let (words, _) = bytes[..count].as_chunks::<8>();
+        words.iter().map(|word| u64::from_le_bytes(*word)).collect::<Vec<_>>()
+    };
+    let mut all = words(rsp);
+    // In a handler: the program's own stack is where it was left.
+    let context = space.home.as_ref().and_then(|home| home.context_at(rsp));
+    if let Some(own) = context.and_then(|context| space.memory.word(context + SLOT_STACK_POINTER)) {
+        all.extend(words(own));
+    }
+    all
 }
 
 /// Fills the trampoline of a jump.
@@ -381,16 +410,7 @@ fn make_jump(s: &mut Space, jump: patch::Jump, probes: &[Vec<ProbeAt>]) -> Optio
 
 /// Writes the jumps of a wanted address; none of them, if one cannot be.
 fn write_group(s: &mut Space, address: u64, group: &[Ready]) -> bool {
-    for (index, ready) in group.iter().enumerate() {
-        if s.memory.write_raw(ready.jump.site(), &ready.bytes).is_err() {
-            for ready in &group[..index] {
-                let _ = s.memory.write_raw(ready.jump.site(), &ready.jump.original());
-            }
-            return false;
-        }
-    }
-    let Some(home) = &mut s.home else { return false };
-    home.jumps.extend(group.iter().map(|ready| {
+    let jumps = group.iter().map(|ready| {
         let jump = Jump {
             sites: ready.sites.clone(),
             of: address,
@@ -400,8 +420,43 @@ fn write_group(s: &mut Space, address: u64, group: &[Ready]) -> bool {
             trampoline: ready.trampoline,
         };
         (ready.jump.site(), jump)
-    }));
+    });
+    let jumps: Vec<_> = jumps.collect();
+    if !list(s, &jumps) {
+        return false;
+    }
+    for (index, (site, jump)) in jumps.iter().enumerate() {
+        if s.memory.write_raw(*site, &jump.patched).is_err() {
+            for (site, jump) in &jumps[..index] {
+                let _ = s.memory.write_raw(*site, &jump.original);
+            }
+            return false;
+        }
+    }
+    if let Some(home) = &mut s.home {
+        home.jumps.extend(jumps);
+    }
     true
+}
+
+/// Adds jumps to the list in the process, for whoever has to take them out.
+fn list(s: &mut Space, jumps: &[(u64, Jump)]) -> bool {
+    let Some(home) = &mut s.home else { return false };
+    let (listed, count) = (home.listed, jumps.len() as u64);
+    if listed + count > home.plan.jump_capacity {
+        return false;
+    }
+    let bytes: Vec<u8> = jumps.iter().flat_map(|(site, jump)| ledger::entry_bytes(*site, jump)).collect();
+    let at = home.base + home.plan.jumps + listed * ledger::ENTRY as u64;
+    home.listed += count;
+    s.memory.write_raw(at, &bytes).is_ok() && s.home.as_ref().is_some_and(|home| note(s, home).is_ok())
+}
+
+/// Writes what a process has been given to the front of it.
+fn note(s: &Space, home: &Home) -> std::io::Result<()> {
+    let pid = std::process::id();
+    let owner = Owner { pid: u64::from(pid), start: status::start_time(pid as i32).unwrap_or(0) };
+    s.memory.write_raw(home.base, &Ledger::of(home, Some(owner)).to_bytes())
 }
 
 /// Where threads have to go that are in what a jump overwrites. `None`: somebody is there, or will come back there, who

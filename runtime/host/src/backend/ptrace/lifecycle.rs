@@ -107,6 +107,7 @@ impl<H: Handlers> Tracer<H> {
         let id = self.new_space(space);
         self.add_process(pid, Some(id), is_target);
         self.park(|other| other == pid, Duration::from_millis(20));
+        self.wait_for_strangers(pid, id);
         let parked = |(_, t): &(&Tid, &Thread)| t.pid == pid && matches!(t.state, State::Parked(_));
         match self.threads.iter().find(parked).map(|(tid, _)| *tid) {
             Some(tid) => self.arm(tid, pid),

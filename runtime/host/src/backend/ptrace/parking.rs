@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
+use super::detached::LAST_HANDLERS;
 use super::space::SpaceId;
 use super::sys::{self, Resume, Status, Tid};
 use super::tracer::{State, Tracer};
@@ -185,7 +186,7 @@ impl<H: Handlers> Tracer<H> {
         let shared = self.processes.iter().any(|(other, p)| *other != pid && p.space == space);
         if !shared && self.spaces.get(&space).is_some_and(|s| s.home.is_some()) {
             self.open_cave(pid, space);
-            self.retire_home(pid, space);
+            self.retire_home(pid, space, LAST_HANDLERS);
             self.close_cave(space);
         }
         let tids = self.threads_of(pid);

@@ -32,7 +32,12 @@ impl<H: Handlers> Tracer<H> {
         let Some(process) = self.processes.get(&pid) else { return };
         let space = process.space;
         let Ok(mappings) = maps::read(pid) else { return };
+        let is_first = self.spaces.get(&space).is_some_and(|s| !s.searched);
         self.clear_leftovers(tid, pid, space, &mappings);
+        if is_first {
+            // A breakpoint may have stood on a jump, so the jumps come second.
+            self.clear_homes(pid, space, &mappings);
+        }
         self.handlers.mapped(pid as u32, &mappings);
         let mut wanted = self.wanted(pid, &mappings);
         self.forget_unmapped(pid, space, &mappings);

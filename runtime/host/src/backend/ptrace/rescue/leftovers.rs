@@ -20,6 +20,8 @@ pub struct Cleaned {
     pub sessions: u32,
     /// Breakpoints taken out.
     pub breakpoints: u32,
+    /// Jumps taken out.
+    pub jumps: u32,
     /// Counters of markers lowered.
     pub semaphores: u32,
     /// Threads that have SIGTRAP blocked again.
@@ -154,7 +156,14 @@ impl<H: Handlers> Tracer<H> {
             );
         }
         if let Some(s) = self.spaces.get_mut(&space) {
-            s.cleaned = cleaned;
+            // What was injected is counted already.
+            s.cleaned = Cleaned {
+                sessions: s.cleaned.sessions + cleaned.sessions,
+                unmapped: s.cleaned.unmapped + cleaned.unmapped,
+                kept: s.cleaned.kept + cleaned.kept,
+                jumps: s.cleaned.jumps,
+                ..cleaned
+            };
         }
     }
 }
@@ -240,7 +249,9 @@ fn undo(pid: i32, s: &mut Space, old: &Found, mappings: &[Mapping], parked: &[Ti
                 s.retired.insert(entry.key, Retired { original: entry.original, slot });
                 let mut now = [0];
                 let there = s.memory.read_raw(entry.key, &mut now) == 1 && now == [INT3];
-                if there && is_program_byte(pid, mappings, entry.key, entry.original) {
+                let is_known = is_program_byte(pid, mappings, entry.key, entry.original)
+                    || is_injected_jump(s, mappings, entry.key, entry.original);
+                if there && is_known {
                     let restored = s.memory.write_raw(entry.key, &[entry.original]).is_ok();
                     cleaned.breakpoints += u32::from(restored);
                 }
@@ -265,6 +276,16 @@ fn is_program_byte(pid: i32, mappings: &[Mapping], address: u64, byte: u8) -> bo
     let Ok(file) = std::fs::File::open(path) else { return true };
     let mut now = [0];
     file.read_exact_at(&mut now, address - mapping.start + mapping.offset).is_err() || now == [byte]
+}
+
+/// Whether a breakpoint stands on the jump of a session that injects: this is the first byte of a jump to nameless code.
+fn is_injected_jump(s: &Space, mappings: &[Mapping], address: u64, first: u8) -> bool {
+    const JUMP: u8 = 0xe9;
+    let mut distance = [0; 4];
+    let read = s.memory.read_raw(address.wrapping_add(1), &mut distance) == distance.len();
+    let to = address.wrapping_add(5).wrapping_add(i64::from(i32::from_le_bytes(distance)) as u64);
+    let is_nameless = |m: &Mapping| m.executable && m.path.is_empty() && (m.start..m.end).contains(&to);
+    first == JUMP && read && mappings.iter().any(is_nameless)
 }
 
 /// Memory files of ours that a process still has open.

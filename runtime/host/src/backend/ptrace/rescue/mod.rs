@@ -73,6 +73,11 @@ pub struct Rescue {
 }
 
 impl Rescue {
+    /// Whether an address is in it.
+    pub fn holds(&self, address: u64) -> bool {
+        self.pieces().iter().any(|piece| (piece.start..piece.end).contains(&address))
+    }
+
     /// The stub in it.
     fn stub(&self) -> u64 {
         self.base + code::stub()
