@@ -80,3 +80,18 @@ fn a_library_the_program_is_linked_with_is_probed_from_its_constructor_on() {
     let (hits, _) = trace_command(&maker.program, target.path.to_str().expect("a plain path"), |_| RAN);
     assert_eq!([start, call].map(|probe| hits[probe.0 as usize]), [1, 1]);
 }
+
+#[test]
+fn a_file_that_the_program_maps_by_itself_is_probed_from_its_first_call_on() {
+    let file = build("leaf.c", &["-shared", "-fPIC", "-nostdlib"]);
+    let target = build("mapper.c", &[]);
+    let mut maker = Maker::default();
+    let filter = ProcessFilter { executable: Some(maker.module(&target.path)), ..ProcessFilter::default() };
+    let leaf = maker.code_in(&file, "leaf", CodeKind::Hit, filter);
+    let out = output_file();
+    let args = format!("{} {} 10", file.path.display(), file.offset("leaf").0);
+    let command = format!("{} {args} > {}", target.path.display(), out.display());
+    let (hits, _) = trace_command(&maker.program, &command, |_| RAN);
+    assert_eq!(hits[leaf.0 as usize], 20);
+    assert_eq!(std::fs::read_to_string(out).expect("output"), target.run(&args));
+}

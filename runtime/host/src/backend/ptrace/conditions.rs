@@ -19,6 +19,7 @@ impl<H: Handlers> Tracer<H> {
         let handlers = &self.handlers;
         if site.is_return
             || site.is_loader
+            || site.is_mapper
             || site.probes.iter().any(|(probe, _)| handlers.is_enabled(*probe))
         {
             site.hits_in_vain = 0;

@@ -109,6 +109,12 @@ impl<H: Handlers> Tracer<H> {
     fn run_handlers(&mut self, at: &mut At) {
         let Some(site) = self.spaces.get(&at.space).and_then(|s| s.sites.get(&at.address)) else { return };
         let (probes, is_return, is_loader) = (site.probes.clone(), site.is_return, site.is_loader);
+        if site.is_mapper
+            && at.registers.rdx & libc::PROT_EXEC as u64 != 0
+            && let Some(thread) = self.threads.get_mut(&at.tid)
+        {
+            thread.maps_code = true;
+        }
         if is_loader {
             self.mappings_changed(at.tid, at.pid);
         }

@@ -265,6 +265,7 @@ impl<H: Handlers> Tracer<H> {
             park: self.holding || self.quiet,
             is_new: true,
             interrupted: Interrupted::default(),
+            maps_code: false,
             system_call: None,
             samples: Vec::new(),
             met: None,
@@ -359,6 +360,7 @@ impl<H: Handlers> Tracer<H> {
         let accepted = &process.accepted;
         let useless = |site: &super::space::Planted| {
             !site.is_loader
+                && !site.is_mapper
                 && !site.is_return
                 && site.probes.iter().all(|(probe, _)| accepted.get(probe.0 as usize) != Some(&true))
         };

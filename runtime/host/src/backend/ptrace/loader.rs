@@ -3,6 +3,7 @@
 //! Source: System V ABI, "Dynamic Linking"; glibc elf/link.h, `struct r_debug`.
 
 use super::space::Space;
+use crate::process::Mapping;
 
 const AT_BASE: u64 = 7;
 const PT_DYNAMIC: u32 = 2;
@@ -11,7 +12,8 @@ const DT_SYMTAB: u64 = 6;
 const MAX_SYMBOLS: usize = 1 << 16;
 const SYMBOL_SIZE: usize = 24;
 const NAME: &[u8] = b"_dl_debug_state\0";
-const MAX_NAME: usize = 32;
+/// Bytes of names that are looked at.
+const MAX_NAMES: usize = 256 << 10;
 
 /// The function the loader of a process calls before and after it changes what is mapped. `None` for statically
 /// linked programs and loaders that have none.
@@ -28,6 +30,25 @@ pub fn is_consistent(pid: i32, space: &Space) -> bool {
     debug.and_then(|debug| space.memory.word(debug + STATE)).is_none_or(|state| state as u32 == 0)
 }
 
+/// The functions by which a program maps files itself: `mmap` of the C libraries that it has mapped. The loader has one
+/// of its own.
+pub fn mappers(space: &mut Space, mappings: &[Mapping]) -> Vec<u64> {
+    let is_c_library = |m: &&Mapping| {
+        let name = m.path.rsplit('/').next().unwrap_or_default();
+        m.offset == 0 && ["libc.so", "libc-", "ld-musl"].iter().any(|prefix| name.starts_with(prefix))
+    };
+    let bases: Vec<u64> = mappings.iter().filter(is_c_library).map(|m| m.start).collect();
+    let find = |base| match space.mappers.get(&base) {
+        Some(known) => *known,
+        None => {
+            let found = symbol(space, base, b"mmap\0");
+            space.mappers.insert(base, found);
+            found
+        }
+    };
+    bases.into_iter().filter_map(find).collect()
+}
+
 /// Address of a dynamic symbol of the file mapped at `base`; `wanted` is its name with a NUL behind it.
 pub fn symbol(space: &Space, base: u64, wanted: &[u8]) -> Option<u64> {
     let (symbols, strings) = tables(space, base)?;
@@ -35,13 +56,13 @@ pub fn symbol(space: &Space, base: u64, wanted: &[u8]) -> Option<u64> {
     let len = usize::try_from(strings.checked_sub(symbols)?).ok()?.min(MAX_SYMBOLS * SYMBOL_SIZE);
     let mut table = vec![0; len];
     let read = space.memory.read_raw(symbols, &mut table);
+    let mut names = vec![0; MAX_NAMES];
+    let known = space.memory.read_raw(strings, &mut names);
     table[..read].chunks_exact(SYMBOL_SIZE).find_map(|symbol| {
         let name = u32::from_le_bytes(symbol[..4].try_into().ok()?);
         let value = u64::from_le_bytes(symbol[8..16].try_into().ok()?);
-        let mut memory = [0; MAX_NAME];
-        let text = memory.get_mut(..wanted.len())?;
-        let all = space.memory.read_raw(strings.wrapping_add(u64::from(name)), text) == text.len();
-        (value != 0 && all && text == wanted).then(|| base.wrapping_add(value))
+        let is_it = names[..known].get(name as usize..)?.starts_with(wanted);
+        (value != 0 && is_it).then(|| base.wrapping_add(value))
     })
 }
 

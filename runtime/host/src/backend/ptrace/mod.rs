@@ -9,8 +9,8 @@
 //! - The options never include EXITKILL.
 //! - A tracer that dies leaves a target that goes on without it: see `rescue`.
 //!
-//! Known limits: those of `rescue`. A file that a running program maps by itself, without the dynamic loader, is armed
-//! with the next library.
+//! Known limits: those of `rescue`. A file that a running program maps by itself is seen if it does so through its C
+//! library's `mmap`, and else armed with the next library. Text that a program moves (mremap) takes breakpoints along.
 
 mod conditions;
 pub mod control;

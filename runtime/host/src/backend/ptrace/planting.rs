@@ -48,12 +48,14 @@ impl<H: Handlers> Tracer<H> {
         } else {
             self.inject(tid, pid, space, &mappings, &mut wanted);
         }
-        let loader = if self.needs_loader(pid, space) {
-            self.spaces.get(&space).and_then(|s| loader::debug_state(pid, s))
-        } else {
-            None
-        };
-        let addresses: HashSet<u64> = wanted.keys().copied().chain(loader).collect();
+        let (mut loader, mut mappers) = (None, Vec::new());
+        if self.needs_loader(pid, space)
+            && let Some(s) = self.spaces.get_mut(&space)
+        {
+            loader = loader::debug_state(pid, s);
+            mappers = loader::mappers(s, &mappings);
+        }
+        let addresses: HashSet<u64> = wanted.keys().chain(&loader).chain(&mappers).copied().collect();
         let new = self.make_sites(tid, pid, space, &mappings, &addresses);
         let Some(s) = self.spaces.get_mut(&space) else { return };
         for (address, probes) in wanted {
@@ -63,6 +65,11 @@ impl<H: Handlers> Tracer<H> {
         }
         if let Some(site) = loader.and_then(|address| s.sites.get_mut(&address)) {
             site.is_loader = true;
+        }
+        for address in mappers {
+            if let Some(site) = s.sites.get_mut(&address) {
+                site.is_mapper = true;
+            }
         }
         self.insert(pid, space, &new, &mappings);
         self.raise_semaphores(pid, &mappings);
@@ -236,6 +243,7 @@ impl<H: Handlers> Tracer<H> {
                 probes: [].into(),
                 is_return: false,
                 is_loader: false,
+                is_mapper: false,
                 hits_in_vain: 0,
                 is_resting: false,
             };

@@ -61,6 +61,8 @@ pub struct Planted {
     pub is_return: bool,
     /// The dynamic loader comes here when it has mapped or unmapped something.
     pub is_loader: bool,
+    /// It is the C library's `mmap`: the program may map a file by itself.
+    pub is_mapper: bool,
     /// Hits in a row at which no probe was enabled.
     pub hits_in_vain: u32,
     /// Taken out until a probe is enabled.
@@ -144,6 +146,8 @@ pub struct Space {
     pub searched: bool,
     /// And these were found.
     pub cleaned: Cleaned,
+    /// Where `mmap` is in the C library at an address, if it is one.
+    pub mappers: HashMap<u64, Option<u64>>,
     slot_of: HashMap<u64, (u64, [u8; MAX_INSTRUCTION])>,
     /// By the stack pointer at entry. No two threads use the same stack at once, so this needs no thread, and a
     /// coroutine may return on another thread than it was called on.
@@ -169,6 +173,7 @@ impl Space {
             unprotected: false,
             searched: false,
             cleaned: Cleaned::default(),
+            mappers: HashMap::new(),
             slot_of: HashMap::new(),
             frames: HashMap::new(),
             frame_count: 0,
@@ -192,6 +197,7 @@ impl Space {
             unprotected: self.unprotected,
             searched: self.searched,
             cleaned: Cleaned::default(),
+            mappers: self.mappers.clone(),
             slot_of: self.slot_of.clone(),
             frames: self.frames.clone(),
             frame_count: self.frame_count,
@@ -235,6 +241,15 @@ impl Space {
         }
         remove_jumps(self, |_| true);
         lower_semaphores(self, |_| true);
+    }
+
+    /// Forgets what was in a range: something else is mapped there now.
+    pub fn forget(&mut self, range: &Range<u64>) {
+        self.regions.retain(|region| region.range.end <= range.start || range.end <= region.range.start);
+        for address in self.sites.keys().filter(|at| range.contains(at)).copied().collect::<Vec<_>>() {
+            self.sites.remove(&address);
+            self.note_lost(address);
+        }
     }
 
     /// The slot an instruction pointer is in.

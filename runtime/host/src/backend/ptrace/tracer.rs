@@ -52,6 +52,8 @@ pub struct Thread {
     pub interrupted: Interrupted,
     /// The system call it is in, where those are watched. Kept because rt_sigreturn spoils the register.
     pub system_call: Option<u64>,
+    /// It is about to map code. Its next system call is watched.
+    pub maps_code: bool,
     /// Profile probes that wait for its next stop.
     pub samples: Vec<ProbeId>,
     /// It has met a breakpoint, and is not served yet.
@@ -340,8 +342,9 @@ impl<H: Handlers> Tracer<H> {
     pub(super) fn go_on(&mut self, tid: Tid, signal: i32) {
         let Some(thread) = self.threads.get_mut(&tid) else { return };
         let process = self.processes.get(&thread.pid).filter(|_| !self.quiet);
-        let is_watched =
-            |p: &Process| p.watches_system_calls || p.is_loading || !thread.interrupted.is_empty();
+        let is_watched = |p: &Process| {
+            p.watches_system_calls || p.is_loading || thread.maps_code || !thread.interrupted.is_empty()
+        };
         let watches = process.is_some_and(is_watched);
         if thread.park {
             // Errors mean that it was killed meanwhile; waitpid will tell.
@@ -437,6 +440,7 @@ impl<H: Handlers> Tracer<H> {
             }
             if let Some(thread) = self.threads.get_mut(&tid) {
                 thread.system_call = None;
+                thread.maps_code = false;
                 thread.interrupted.count_system_call();
             }
         } else if let Ok(registers) = sys::registers(tid) {
@@ -461,15 +465,21 @@ impl<H: Handlers> Tracer<H> {
         }
     }
 
-    /// A thread has mapped something. While libraries are loaded it is the only one.
+    /// A thread has mapped something.
     fn loaded(&mut self, tid: Tid) {
-        let Some(pid) = self.threads.get(&tid).map(|thread| thread.pid) else { return };
+        let Some(thread) = self.threads.get(&tid) else { return };
+        let (pid, maps_code) = (thread.pid, thread.maps_code);
+        let Some(process) = self.processes.get(&pid).filter(|p| p.is_loading || maps_code) else { return };
         let is_code = |r: &UserRegisters| r.rdx & libc::PROT_EXEC as u64 != 0 && (r.rax as i64) > 0;
-        if self.processes.get(&pid).is_some_and(|p| p.is_loading)
-            && sys::registers(tid).is_ok_and(|r| is_code(&r))
-        {
-            self.mappings_changed(tid, pid);
+        let Ok(registers) = sys::registers(tid) else { return };
+        if !is_code(&registers) {
+            return;
         }
+        if let Some(space) = self.spaces.get_mut(&process.space) {
+            // Perhaps in place of something else.
+            space.forget(&(registers.rax..registers.rax.saturating_add(registers.rsi)));
+        }
+        self.mappings_changed(tid, pid);
     }
 
     /// Interrupts each thread that is running, for profile probes.
