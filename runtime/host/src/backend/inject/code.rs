@@ -14,9 +14,17 @@ use crate::symbols::{self, ModuleFile};
 #[derive(Default)]
 pub struct Functions {
     modules: HashMap<FileId, Option<Arc<ModuleFile>>>,
+    /// The mapping asked about last. To find out what file it is of takes system calls, and the questions about one
+    /// function are many.
+    last: Option<(i32, Mapping, Option<Arc<ModuleFile>>)>,
 }
 
 impl Functions {
+    /// Processes may have mapped other files since the last question.
+    pub fn look_anew(&mut self) {
+        self.last = None;
+    }
+
     /// Addresses of the function that an address in this mapping belongs to.
     pub fn at(&mut self, pid: i32, mapping: &Mapping, address: u64) -> Option<Range<u64>> {
         let (module, link) = self.place(pid, mapping, address)?;
@@ -60,7 +68,14 @@ impl Functions {
     }
 
     fn place(&mut self, pid: i32, mapping: &Mapping, address: u64) -> Option<(Arc<ModuleFile>, LinkAddr)> {
-        let module = symbols::open(&mut self.modules, pid, mapping, &Arc::default())?;
+        let module = match &self.last {
+            Some((last_pid, last, module)) if *last_pid == pid && last == mapping => module.clone()?,
+            _ => {
+                let module = symbols::open(&mut self.modules, pid, mapping, &Arc::default());
+                self.last = Some((pid, mapping.clone(), module.clone()));
+                module?
+            }
+        };
         let offset = address.checked_sub(mapping.start)?.checked_add(mapping.offset)?;
         let link = module.headers().link_addr(FileOffset(offset))?;
         Some((module, link))

@@ -41,6 +41,7 @@ impl<H: Handlers> Tracer<H> {
         injector: &Injector,
     ) -> Vec<Group> {
         let Some(space) = self.spaces.get(&space) else { return Vec::new() };
+        self.functions.look_anew();
         let mut groups: Vec<Group> = Vec::new();
         let mut taken = Taken { space, wanted, ranges: BTreeMap::new() };
         for mapping in mappings.iter().filter(|m| m.executable) {
