@@ -1,5 +1,6 @@
-//! The ptrace backend: no rights but those over the user's own processes. A tracer thread serves the processes
-//! that it has attached to or started, and their children; the handlers run in it. One stop per hit.
+//! The ptrace backend: no rights but those over the user's own processes. A tracer thread serves the processes that it
+//! has attached to or started; a child with probes gets a thread of its own (`handover`). The handlers run in it. One stop
+//! per hit.
 //!
 //! What keeps the target unharmed:
 //! - Text is changed one byte at a time (`int3`), with other threads running; the original bytes are in `space`.
