@@ -56,7 +56,7 @@ fn check(build: &Build) -> Result<(), String> {
     let program = build.make(&dir)?;
     let mut judgement = judge(build, &program, &dir)?;
     judgement.compare_runs(&judge(build, &program, &dir)?);
-    let answers = answers(&judgement, &program, &dir)?;
+    let answers = answers(build, &judgement, &program, &dir)?;
     let tally = compare::tally(&judgement, &answers, |difference| build.explain(difference));
     println!("{}: {}", build.name(), tally.summary());
     if let Some(folder) = std::env::var_os("RSTAP_MATRIX_REPORT") {
@@ -75,6 +75,7 @@ fn judge(build: &Build, program: &Path, dir: &Path) -> Result<Judgement, String>
     gdb.arg("-x").arg(root().join("tests/matrix/judge.py")).arg(program).current_dir(dir);
     gdb.env("JUDGE_OUT", &out)
         .env("JUDGE_SOURCE", build.source())
+        .env("JUDGE_ENVIRONMENT", build.environment())
         .env("JUDGE_STOPS", build.stops().to_string());
     let outcome = finish(&mut gdb)?;
     let text = fs::read_to_string(&out).unwrap_or_default();
@@ -85,14 +86,17 @@ fn judge(build: &Build, program: &Path, dir: &Path) -> Result<Judgement, String>
 }
 
 /// What rstap says, in the order of the hits.
-fn answers(judgement: &Judgement, program: &Path, dir: &Path) -> Result<String, String> {
+fn answers(build: &Build, judgement: &Judgement, program: &Path, dir: &Path) -> Result<String, String> {
     let script = dir.join("script.stp");
     fs::write(&script, judgement.script(&program.to_string_lossy()))
         .map_err(|error| format!("{}: {error}", script.display()))?;
     let mut rstap = Command::new(RSTAP);
     rstap.args(["-D", "MAXACTION=1000000", "-D", "MAXERRORS=1000000", "--suppress-time-limits", "-w", "-c"]);
     // As gdb starts it: the same addresses, the same environment.
-    rstap.arg(format!("setarch -R env -i {}", program.display())).arg(&script).current_dir(dir);
+    rstap
+        .arg(format!("setarch -R env -i {} {}", build.environment(), program.display()))
+        .arg(&script)
+        .current_dir(dir);
     finish(&mut rstap)
 }
 

@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use memmap2::Mmap;
-use rstap_debuginfo::sources::{DEBUG_ROOT, DebugFiles, Unfetched};
+use memmap2::{Mmap, UncheckedAdvice};
+use rstap_debuginfo::sources::{DEBUG_ROOT, DebugFiles, Release, Unfetched};
 use rstap_sema::files::Files;
 
 use crate::debuginfod::Client;
@@ -25,7 +26,7 @@ struct Node {
 }
 
 enum Contents {
-    Mapped(Mmap),
+    Mapped(Arc<Mmap>),
     Read(Vec<u8>),
 }
 
@@ -39,6 +40,16 @@ impl Store {
             Contents::Mapped(map) => map,
             Contents::Read(bytes) => bytes,
         }
+    }
+
+    /// Everything that is mapped so far.
+    fn mapped(&self) -> Vec<Arc<Mmap>> {
+        let nodes = std::iter::successors(self.first.get(), |node| node.next.get()).map(|node| &**node);
+        let map = |node: &Node| match &node.contents {
+            Contents::Mapped(map) => Some(Arc::clone(map)),
+            Contents::Read(_) => None,
+        };
+        nodes.filter_map(map).collect()
     }
 }
 
@@ -83,7 +94,7 @@ impl<'d> Disk<'d> {
         // that they are valid ELF or that two reads agree. A file that shrinks meanwhile ends this run by SIGBUS,
         // before any probe is in.
         let map = unsafe { Mmap::map(&file) }?;
-        Ok(self.store.add(Contents::Mapped(map)))
+        Ok(self.store.add(Contents::Mapped(Arc::new(map))))
     }
 }
 
@@ -99,6 +110,17 @@ impl<'d> DebugFiles<'d> for Disk<'d> {
 
     fn keep(&self, bytes: Vec<u8>) -> &'d [u8] {
         self.store.add(Contents::Read(bytes))
+    }
+
+    fn release(&self) -> Option<Release> {
+        let mapped = self.store.mapped();
+        Some(Arc::new(move || {
+            for map in &mapped {
+                // SAFETY: the mapping is of a file, and nothing is ever written to it: what is given back is read from
+                // the file again. Where this fails nothing is given back.
+                let _ = unsafe { map.unchecked_advise(UncheckedAdvice::DontNeed) };
+            }
+        }))
     }
 
     fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {

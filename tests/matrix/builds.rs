@@ -127,6 +127,15 @@ impl Build {
         }
     }
 
+    /// Environment variables that the program is run with, for the same addresses in each run.
+    pub fn environment(&self) -> &'static str {
+        match self.language {
+            // Stacks are where threads and interruptions have left room.
+            Language::Go => "GOMAXPROCS=1 GOGC=off GODEBUG=asyncpreemptoff=1",
+            _ => "",
+        }
+    }
+
     /// Builds it in `dir`.
     pub fn make(&self, dir: &Path) -> Result<PathBuf, String> {
         let program = dir.join("program");

@@ -67,14 +67,18 @@ impl Judgement {
         Ok(Judgement { hits })
     }
 
-    /// Notes what another run of the program has given otherwise.
+    /// Notes what another run of the program has given otherwise: memory that was not written yet. Members beside such a
+    /// one were not written either, though small ones may be equal by chance.
     pub fn compare_runs(&mut self, other: &Judgement) {
         let mut others = other.by_round();
         let mut rounds = Rounds::default();
         for hit in &mut self.hits {
             let values = others.remove(&rounds.next(hit.pc)).unwrap_or_default();
+            let varies = |(path, judged): &(String, Judged)| values.get(path.as_str()) != Some(judged);
+            let differing = hit.values.iter().filter(|value| varies(value));
+            let unwritten: BTreeSet<String> = differing.map(|(path, _)| beside(path).to_owned()).collect();
             for (path, judged) in &mut hit.values {
-                if values.get(path.as_str()) != Some(judged) {
+                if unwritten.contains(beside(path)) {
                     *judged = Judged::Varies;
                 }
             }
@@ -123,6 +127,12 @@ impl Judgement {
         }
         script
     }
+}
+
+/// What the members of a record or the elements of an array have in common; of a variable, its own name.
+fn beside(path: &str) -> &str {
+    let end = path.rfind("->").max(path.rfind('['));
+    end.map_or(path, |end| &path[..=end])
 }
 
 /// Counts the hits of each instruction.

@@ -1,7 +1,7 @@
 """Runs inside gdb: what gdb says about every parameter and local at many instructions of a program.
 
 Environment: JUDGE_OUT, the file to write; JUDGE_SOURCE, the file name of the source whose functions count; JUDGE_STOPS,
-about how many instructions to stop at; JUDGE_HITS, how often at each. Output, one line each, fields between tabs:
+about how many instructions to stop at; JUDGE_HITS, how often at each; JUDGE_ENVIRONMENT, the program's own. Output, one line each, fields between tabs:
 
     H    address in the file of the instruction, in hexadecimal
     V    expression, value: an integer as 64 bits, a number as the bits of a double, in hexadecimal
@@ -61,6 +61,9 @@ def leaves(path, value, depth, out):
         return
     try:
         kind = value.type.strip_typedefs()
+        if kind.sizeof == 0:
+            # Rust's `()`: there is nothing to print.
+            return
         if kind.code in REFERENCES:
             leaves(path, value.referenced_value(), depth, out)
         elif kind.code in NUMBERS or kind.code == CODES["FLT"]:
@@ -202,7 +205,9 @@ def instructions(source):
             functions[block.start] = block.end
     found = []
     for start, end in sorted(functions.items()):
-        found += [i["addr"] for i in architecture.disassemble(start, end - 1)]
+        # gdb steps through the rounds of an instruction that repeats itself, and stops at each.
+        code = architecture.disassemble(start, end - 1)
+        found += [i["addr"] for i in code if not i["asm"].startswith("rep")]
     return sorted(set(found))
 
 
@@ -217,7 +222,7 @@ def main():
     gdb.execute("set confirm off")
     gdb.execute("set print inferior-events off")
     gdb.execute("set breakpoint pending off")
-    gdb.execute("set exec-wrapper env -i")
+    gdb.execute("set exec-wrapper env -i " + os.environ.get("JUDGE_ENVIRONMENT", ""))
     in_file = entry_point()
     source = os.environ["JUDGE_SOURCE"]
     gdb.execute("tbreak " + ("main.main" if source.endswith(".go") else "main"))

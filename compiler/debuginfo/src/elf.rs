@@ -114,6 +114,21 @@ pub struct Tls {
     pub align: u64,
 }
 
+/// Where a library finds its thread-local storage (ELF Handling For Thread-Local Storage): in a slot that the dynamic
+/// linker fills.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsSlot {
+    /// With the number of the module, by which each thread has its block in a table.
+    Module(LinkAddr),
+    /// With the place of something in the block, relative to the thread pointer.
+    Offset {
+        /// The slot.
+        slot: LinkAddr,
+        /// Where that is in the block.
+        of: u64,
+    },
+}
+
 /// An ELF file.
 pub(crate) struct Elf<'d> {
     bytes: &'d [u8],

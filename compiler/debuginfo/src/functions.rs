@@ -7,8 +7,8 @@ mod prologue;
 mod scan;
 mod source;
 
+use foldhash::{HashMap, HashMapExt, HashSet};
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -109,6 +109,8 @@ pub(crate) struct Functions<'m, 'd> {
     pub data: &'m DebugData<'d>,
     pub elf: &'m Elf<'d>,
     pub symbols: &'m [Symbol<'d>],
+    /// Gives back the memory that files are mapped to.
+    pub release: Option<&'m (dyn Fn() + Send + Sync)>,
 }
 
 impl<'m, 'd> Functions<'m, 'd> {

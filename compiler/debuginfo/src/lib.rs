@@ -28,7 +28,9 @@ pub mod unwind;
 
 pub use calls::Call;
 pub use dwarf::{DieRef, DwarfError, SplitUnit};
-pub use elf::{AltLink, AttachError, DebugLink, ElfError, Kind, Symbol, Tls, inflate, unpack_symbols};
+pub use elf::{
+    AltLink, AttachError, DebugLink, ElfError, Kind, Symbol, Tls, TlsSlot, inflate, unpack_symbols,
+};
 pub use functions::{Function, Inline, InlinedCall, Instances, Listed, Range};
 pub use lines::{Line, MissingLine, Statement, Statements};
 pub use location::{BinaryOp, EntryValue, Expr, LocationError, Piece, Place, UnaryOp};

@@ -9,7 +9,8 @@ use crate::calls::{self, Call};
 use crate::cfi::{self, Cfa};
 use crate::dwarf::{DebugData, DieRef, DwarfError, Parts, SplitUnit};
 use crate::elf::{
-    AltLink, AttachError, DebugLink, Elf, ElfError, Kind, Symbol, Tls, crc32, read_symbols, symbol_containing,
+    AltLink, AttachError, DebugLink, Elf, ElfError, Kind, Symbol, Tls, TlsSlot, crc32, read_symbols,
+    symbol_containing,
 };
 use crate::functions::{self, Details, Function, Functions, InlinedCall, Instances, Listed, Range};
 use crate::labels::{self, Label};
@@ -20,6 +21,7 @@ use crate::pattern::{Lines, Pattern};
 use crate::plt::{self, PltEntry, Stub};
 use crate::scope::{self, Variable};
 use crate::sdt::{self, Mark};
+use crate::sources::Release;
 use crate::types::{self, Member, NameIndex, Type, TypeId};
 use crate::unwind::{self, Caller, FrameRegisters};
 
@@ -36,6 +38,7 @@ pub struct Module<'d> {
     names: OnceLock<NameIndex<'d>>,
     stubs: OnceLock<HashMap<LinkAddr, LinkAddr>>,
     call_sites: OnceLock<CallSites>,
+    release: Option<Release>,
 }
 
 impl<'d> Module<'d> {
@@ -55,6 +58,7 @@ impl<'d> Module<'d> {
             names: OnceLock::new(),
             stubs: OnceLock::new(),
             call_sites: OnceLock::new(),
+            release: None,
         })
     }
 
@@ -119,6 +123,11 @@ impl<'d> Module<'d> {
         self.mini_elf = Some(Elf::parse_any(bytes)?);
         self.symbols = OnceLock::new();
         Ok(())
+    }
+
+    /// Calls this now and then while all of the debug information is read.
+    pub fn release_with(&mut self, release: Release) {
+        self.release = Some(release);
     }
 
     // ---- The file ----
@@ -192,6 +201,11 @@ impl<'d> Module<'d> {
     /// Its thread-local storage.
     pub fn tls(&self) -> Option<Tls> {
         self.elf.tls()
+    }
+
+    /// Where it finds its thread-local storage, if it is a library.
+    pub fn tls_slot(&self) -> Option<TlsSlot> {
+        self.elf.tls_slot()
     }
 
     /// Whether there is DWARF, in the file or in the attached one.
@@ -530,7 +544,8 @@ impl<'d> Module<'d> {
     }
 
     fn functions_view(&self) -> Functions<'_, 'd> {
-        Functions { data: &self.dwarf, elf: &self.elf, symbols: self.symbols() }
+        let release = self.release.as_deref();
+        Functions { data: &self.dwarf, elf: &self.elf, symbols: self.symbols(), release }
     }
 
     fn names(&self) -> &NameIndex<'d> {

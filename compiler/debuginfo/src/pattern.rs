@@ -6,20 +6,37 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Glob {
     text: String,
-    exact: bool,
+    form: Form,
+}
+
+/// Globs of a simple form are matched in a simple way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Form {
+    /// No wildcard.
+    Exact,
+    /// `*text*`
+    Contains,
+    /// Any other.
+    Wild,
 }
 
 impl Glob {
     /// The glob written as `text`.
     pub fn new(text: impl Into<String>) -> Self {
         let text = text.into();
-        let exact = !text.contains(['*', '?', '[']);
-        Glob { text, exact }
+        let is_plain = |text: &str| !text.contains(['*', '?', '[']);
+        let inner = text.strip_prefix('*').and_then(|rest| rest.strip_suffix('*'));
+        let form = match inner {
+            _ if is_plain(&text) => Form::Exact,
+            Some(inner) if is_plain(inner) => Form::Contains,
+            _ => Form::Wild,
+        };
+        Glob { text, form }
     }
 
     /// Whether it has no wildcard, so that it matches its own text only.
     pub fn is_exact(&self) -> bool {
-        self.exact
+        self.form == Form::Exact
     }
 
     /// Whether it matches everything.
@@ -34,7 +51,11 @@ impl Glob {
 
     /// Whether the whole of `name` matches.
     pub fn matches(&self, name: &str) -> bool {
-        if self.exact { self.text == name } else { glob_matches(self.text.as_bytes(), name.as_bytes()) }
+        match self.form {
+            Form::Exact => self.text == name,
+            Form::Contains => name.contains(&self.text[1..self.text.len() - 1]),
+            Form::Wild => self.is_any() || glob_matches(self.text.as_bytes(), name.as_bytes()),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::elf::{inflate, unpack_symbols};
 use crate::{AltLink, AttachError, ElfError, Module, SplitUnit};
@@ -19,6 +20,12 @@ pub trait DebugFiles<'d> {
     /// Keeps bytes that were made of a file's contents for as long as those.
     fn keep(&self, bytes: Vec<u8>) -> &'d [u8];
 
+    /// What gives back the memory that the files read so far are mapped to, which is filled from them again where it is
+    /// looked at.
+    fn release(&self) -> Option<Release> {
+        None
+    }
+
     /// The path with all symbolic links resolved.
     fn canonicalize(&self, path: &Path) -> io::Result<PathBuf>;
 
@@ -29,6 +36,9 @@ pub trait DebugFiles<'d> {
     /// place, else the file's path or what was asked in vain.
     fn fetch(&self, build_id: &str) -> Option<Result<PathBuf, Unfetched>>;
 }
+
+/// Gives back memory: see [`DebugFiles::release`].
+pub type Release = Arc<dyn Fn() + Send + Sync>;
 
 /// A debug file that was not had from the place it was asked of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +110,9 @@ pub fn load<'d>(
     {
         // What is unpacked wrongly leaves the module as it was.
         let _ = module.attach_symbols(files.keep(symbols));
+    }
+    if let Some(release) = files.release() {
+        module.release_with(release);
     }
     Ok((module, loader.search))
 }

@@ -61,6 +61,8 @@ pub enum Type<'d> {
         declaration: bool,
         /// Base classes first where DWARF has them first, in DWARF's order.
         members: Vec<Member<'d>>,
+        /// Given and returned by its address, because copying or destroying it is more than copying bytes (C++).
+        by_reference: bool,
         /// Variants (Rust enums): one of them is there, depending on the discriminant.
         variants: Option<Variants<'d>>,
     },

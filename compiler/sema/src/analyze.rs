@@ -583,12 +583,12 @@ pub fn list<'d>(
     let purpose = if with_variables { Purpose::ListVariables } else { Purpose::List };
     let process = ProcessPoints::new(files, options.target.clone()).with_purpose(purpose);
     let mut symbols = Symbols::new(sources, tapset, &options.config, vec![script]);
-    let mut points = Vec::new();
+    let mut list = crate::list::List::default();
     for index in 0..symbols.probes.len() {
         for leaf in (Expander { symbols: &mut symbols, process: &process }).probe(index) {
-            points.extend(leaf.derived);
+            list.add(leaf.derived, with_variables);
         }
     }
     let diagnostics = std::mem::take(&mut symbols.diagnostics);
-    (crate::list::list(points, with_variables), diagnostics)
+    (list.finish(), diagnostics)
 }

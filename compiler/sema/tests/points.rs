@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use rstap_program::Point;
 use rstap_sema::ir;
-use rstap_sema::list::list;
+use rstap_sema::list::List;
 use rstap_sema::points::DerivedPoint;
 use rstap_sema::points::process::{ProcessPoints, Purpose, Target};
 use rstap_sema::target_var::{Request, Use};
@@ -91,7 +91,7 @@ fn run(world: &World, text: &str) -> String {
         _ => Purpose::Run,
     };
     let family = ProcessPoints::new(Rc::new(world.clone()), target).with_purpose(purpose);
-    let mut listed = Vec::new();
+    let mut list = List::default();
     for item in &parsed.file.items {
         let Item::Probe(probe) = item else { continue };
         for point in &probe.points {
@@ -101,13 +101,13 @@ fn run(world: &World, text: &str) -> String {
                 Ok(points) if purpose == Purpose::Run => {
                     points.iter().for_each(|derived| show(&sources, &family, derived, probe, &mut out));
                 }
-                Ok(points) => listed.extend(points),
+                Ok(points) => list.add(points, purpose == Purpose::ListVariables),
                 Err(error) => warnings.push(*error),
             }
             out += &render(&sources, &warnings, false);
         }
     }
-    for line in list(listed, purpose == Purpose::ListVariables) {
+    for line in list.finish() {
         let _ = writeln!(out, "{line}");
     }
     world::hide_toolchain(&out)

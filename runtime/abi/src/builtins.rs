@@ -116,6 +116,8 @@ macro_rules! for_each_builtin {
             fp_to_string(Long, Long) -> Str, false;
             /// The shortest decimal number that is this double and no other.
             fp_text(Long) -> Str, false;
+            /// (low half, high half, whether it is signed): an integer of 128 bits in decimal.
+            wide_text(Long, Long, Long) -> Str, false;
             /// (mantissa, sign and exponent) of the x87's format: the nearest double.
             fp80_to_fp64(Long, Long) -> Long, false;
             long_to_fp(Long) -> Long, false;

@@ -37,6 +37,11 @@ impl UnitSlot<'_> {
             _ => self.header.offset().0,
         }
     }
+
+    /// Bytes of it in its section.
+    pub fn len(&self) -> usize {
+        self.header.length_including_self()
+    }
 }
 
 /// The units of a module.

@@ -6,11 +6,14 @@ use std::collections::HashSet;
 use goblin::elf::section_header::{SHT_DYNSYM, SHT_SYMTAB};
 use rstap_abi::address::LinkAddr;
 
-use super::{Elf, c_string};
+use super::{Elf, TlsSlot, c_string};
 
 const R_X86_64_64: u32 = 1;
 const R_X86_64_GLOB_DAT: u32 = 6;
 const R_X86_64_RELATIVE: u32 = 8;
+
+const R_X86_64_DTPMOD64: u32 = 16;
+const R_X86_64_TPOFF64: u32 = 18;
 
 const RELA_SIZE: usize = 24;
 const SYMBOL_SIZE: usize = 24;
@@ -61,6 +64,27 @@ impl<'d> Elf<'d> {
             _ => None,
         };
         relocations.filter_map(address).collect()
+    }
+
+    /// The slot through which a library finds its own thread-local storage.
+    pub(crate) fn tls_slot(&self) -> Option<TlsSlot> {
+        let relocations =
+            [".rela.dyn", ".rela.plt"].into_iter().flat_map(|section| self.relocations(section));
+        let slot = |found: Relocation<'_>| {
+            // Of a symbol that is not defined here, another library has the storage.
+            let of = match found.symbol {
+                Some(name) => self.symbol_address(name)?.0,
+                None => 0,
+            };
+            match found.kind {
+                R_X86_64_DTPMOD64 => Some(TlsSlot::Module(LinkAddr(found.at))),
+                R_X86_64_TPOFF64 => {
+                    Some(TlsSlot::Offset { slot: LinkAddr(found.at), of: of.wrapping_add(found.addend) })
+                }
+                _ => None,
+            }
+        };
+        relocations.into_iter().find_map(slot)
     }
 
     /// The address of a defined symbol, be it of a function or of data.

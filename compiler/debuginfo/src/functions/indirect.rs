@@ -2,7 +2,7 @@
 //! and what that returns is what the program calls from then on. Which one that is depends on the machine, so all that
 //! the resolver's code can return are meant by the name.
 
-use std::collections::HashSet;
+use foldhash::HashSet;
 
 use rstap_abi::address::LinkAddr;
 

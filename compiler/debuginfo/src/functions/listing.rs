@@ -4,14 +4,14 @@
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use foldhash::{HashMap, HashMapExt, HashSet};
 use rstap_abi::address::LinkAddr;
 
 use super::prologue::after_prologue;
-use super::scan::{Inlined, Subprogram, UnitFunctions, scan_unit_into};
+use super::scan::{Inlined, Inlines, Subprogram, UnitFunctions, inlined_at, scan_unit_into};
 use super::source::{Sources, file_matches};
 use super::{Functions, exact_name};
 use crate::dwarf::DieRef;
@@ -54,6 +54,9 @@ impl Instances {
         self.inlined |= other.inlined;
     }
 }
+
+/// After so many bytes of entries, the memory that files are mapped to is given back.
+const RELEASE_BYTES: usize = 16 << 20;
 
 /// What a list shows besides names.
 pub(crate) struct Details<'a, 'd> {
@@ -101,7 +104,7 @@ impl<'d> Functions<'_, 'd> {
 
     /// Units differ much in size, so each thread takes the next one when it is done with one.
     fn listing_of_units(&self, pattern: &Pattern, details: Option<&Details<'_, 'd>>) -> Listing<'d> {
-        let next = AtomicUsize::new(0);
+        let (next, read) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let count = self.data.slots().len();
         let work = || {
             let mut listing = Listing::default();
@@ -112,6 +115,13 @@ impl<'d> Functions<'_, 'd> {
                     return listing;
                 }
                 self.list_unit(index as u32, pattern, details, &mut scanned, &mut listing);
+                let len = self.data.slots().get(index).map_or(0, |slot| slot.len());
+                let before = read.fetch_add(len, Ordering::Relaxed);
+                if let Some(release) = self.release
+                    && before / RELEASE_BYTES != (before + len) / RELEASE_BYTES
+                {
+                    release();
+                }
             }
         };
         if !self.data.is_large() {
@@ -135,7 +145,8 @@ impl<'d> Functions<'_, 'd> {
         let functions = match self.data.slot(index).ok().and_then(|slot| slot.functions.get()) {
             Some(kept) => kept,
             None => {
-                scan_unit_into(self.data, index, scanned);
+                let inlines = if details.is_some() { Inlines::Whole } else { Inlines::Origins };
+                scan_unit_into(self.data, index, inlines, scanned);
                 scanned
             }
         };
@@ -153,19 +164,25 @@ impl<'d> Functions<'_, 'd> {
         let mut variables = details.map(|_| variables);
         for subprogram in &functions.subprograms {
             let entry = self.first_address(index, subprogram.code);
+            if entry.is_none() && !subprogram.inlined {
+                continue;
+            }
+            let Some((key, external)) = matched(&sources, subprogram, pattern, files.as_deref()) else {
+                listing.others.extend(entry);
+                continue;
+            };
+            let first = inlined.partition_point(|i| i.0 < subprogram.offset);
+            let mut instances = inlined[first..].iter().take_while(|i| i.0 == subprogram.offset).map(|i| i.1);
             let has = Instances {
                 code: entry.is_some(),
-                external: false,
+                external: entry.is_some() && external,
                 inlined: subprogram.inlined
-                    && inlined.binary_search_by_key(&subprogram.offset, |i| i.0).is_ok(),
+                    && instances.clone().any(|instance| self.has_place(index, &functions.inlined[instance])),
             };
             if !has.code && !has.inlined {
                 continue;
             }
-            let Some(key) = listing.add(&sources, subprogram, pattern, files.as_deref(), has) else {
-                listing.others.extend(entry);
-                continue;
-            };
+            listing.insert(key.clone(), has);
             listing.entries.extend(entry);
             if let Some(variables) = &mut variables {
                 let external = listing.found.get(&key).is_some_and(|found| found.0.external);
@@ -175,10 +192,11 @@ impl<'d> Functions<'_, 'd> {
                     let here = variables.of_code(subprogram, entry, &mut listing.type_names);
                     listing.narrow(&key, here);
                 }
-                let first = inlined.partition_point(|i| i.0 < subprogram.offset);
-                let instances = inlined[first..].iter().take_while(|i| i.0 == subprogram.offset);
                 let wanted = variables.wants_inlined();
-                for &(_, instance) in instances.filter(|_| wanted) {
+                for instance in instances.by_ref().filter(|_| wanted) {
+                    if self.inline_entry(index, &functions.inlined[instance]).is_none() {
+                        continue;
+                    }
                     let here = variables.of_inlined(&functions.inlined[instance], &mut listing.type_names);
                     listing.narrow(&key, here);
                 }
@@ -207,17 +225,21 @@ impl<'d> Functions<'_, 'd> {
         let mut roots = Vec::new();
         for (instance, inlined) in functions.inlined.iter().enumerate() {
             let Some(root) = inlined.origin.die() else { continue };
-            if self.inline_entry(index, inlined).is_none() {
-                continue;
-            }
             if root.unit == index {
                 roots.push((root.offset, instance));
-            } else {
-                foreign.entry(root).or_default();
+            } else if !foreign.contains_key(&root) && self.has_place(index, inlined) {
+                foreign.insert(root, None);
             }
         }
         roots.sort_unstable();
         roots
+    }
+
+    /// Whether an instance, of which perhaps only the origin has been read, has code.
+    fn has_place(&self, index: u32, inlined: &Inlined) -> bool {
+        self.inline_entry(index, inlined).is_some()
+            || inlined_at(self.data, index, inlined.offset)
+                .is_some_and(|whole| self.inline_entry(index, &whole).is_some())
     }
 
     fn list_inlined(
@@ -231,8 +253,8 @@ impl<'d> Functions<'_, 'd> {
         let sources = Sources { view: self, index: root.unit, functions };
         let files = pattern.file.as_ref().map(|file| lines::matching_files(self.data, root.unit, file));
         let subprogram = functions.subprogram_at(root.offset).filter(|s| s.inlined)?;
-        let has = Instances { inlined: true, ..Instances::default() };
-        let key = listing.add(&sources, subprogram, pattern, files.as_deref(), has)?;
+        let (key, _) = matched(&sources, subprogram, pattern, files.as_deref())?;
+        listing.insert(key.clone(), Instances { inlined: true, ..Instances::default() });
         common.into_iter().for_each(|common| listing.narrow(&key, common));
         Some(())
     }
@@ -270,28 +292,6 @@ impl<'d> Listing<'d> {
         }
     }
 
-    /// Adds a function if it matches.
-    fn add(
-        &mut self,
-        sources: &Sources<'_, '_, 'd>,
-        subprogram: &Subprogram<'d>,
-        pattern: &Pattern,
-        files: Option<&[bool]>,
-        has: Instances,
-    ) -> Option<Key<'d>> {
-        let source = sources.describe(subprogram);
-        let name = sources.matched_name(&source, pattern)?;
-        let data = sources.view.data;
-        if !file_matches(data, sources.index, source.decl_file, pattern, files) {
-            return None;
-        }
-        let decl_file = source.decl_file.and_then(|(unit, file)| lines::file_name(data, unit, file.into()));
-        let external = has.code && source.external;
-        let key = (name, decl_file, source.decl_line);
-        self.insert(key.clone(), Instances { external, ..has });
-        Some(key)
-    }
-
     fn insert(&mut self, key: Key<'d>, has: Instances) {
         self.found.entry(key).or_default().0.add(has);
     }
@@ -310,6 +310,23 @@ impl<'d> Listing<'d> {
         }
         self
     }
+}
+
+/// What a function is listed under if it matches, and whether it is visible in other units.
+fn matched<'d>(
+    sources: &Sources<'_, '_, 'd>,
+    subprogram: &Subprogram<'d>,
+    pattern: &Pattern,
+    files: Option<&[bool]>,
+) -> Option<(Key<'d>, bool)> {
+    let source = sources.describe(subprogram);
+    let name = sources.matched_name(&source, pattern)?;
+    let data = sources.view.data;
+    if !file_matches(data, sources.index, source.decl_file, pattern, files) {
+        return None;
+    }
+    let decl_file = source.decl_file.and_then(|(unit, file)| lines::file_name(data, unit, file.into()));
+    Some(((name, decl_file, source.decl_line), source.external))
 }
 
 fn narrow<'d>(common: &mut Common<'d>, here: Vec<(&'d str, Arc<str>)>) {

@@ -131,20 +131,45 @@ impl<'d> UnitFunctions<'d> {
     }
 }
 
+/// How much is read of inlined instances, of which there are more than of anything else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Inlines {
+    /// All that [`Inlined`] has.
+    Whole,
+    /// Where they are and what their function is; [`inlined_at`] has the rest.
+    Origins,
+}
+
 /// Scans a unit. What was found before an error is kept.
 pub(crate) fn scan_unit<'d>(data: &DebugData<'d>, index: u32) -> UnitFunctions<'d> {
     let mut found = UnitFunctions::default();
-    scan_unit_into(data, index, &mut found);
+    scan_unit_into(data, index, Inlines::Whole, &mut found);
     found
 }
 
+/// The inlined instance at an offset, without its owner.
+pub(crate) fn inlined_at(data: &DebugData<'_>, index: u32, offset: usize) -> Option<Inlined> {
+    let (unit, slot) = (data.unit(index).ok()?, data.slot(index).ok()?);
+    let (dwarf, inlines) = (data.dwarf_of(slot), Inlines::Whole);
+    let scanner = Scanner { data, index, dwarf, unit, inlines, open: Vec::new() };
+    let mut raw = unit.entries_raw(Some(gimli::UnitOffset(offset))).ok()?;
+    let abbreviation = raw.read_abbreviation().ok()??;
+    scanner.read_inlined(&mut raw, abbreviation, offset).ok()
+}
+
 /// The same, in place of what is in `found`, whose memory is used again.
-pub(crate) fn scan_unit_into<'d>(data: &DebugData<'d>, index: u32, found: &mut UnitFunctions<'d>) {
+pub(crate) fn scan_unit_into<'d>(
+    data: &DebugData<'d>,
+    index: u32,
+    inlines: Inlines,
+    found: &mut UnitFunctions<'d>,
+) {
     found.subprograms.clear();
     found.inlined.clear();
     found.scopes.clear();
     if let (Ok(unit), Ok(slot)) = (data.unit(index), data.slot(index)) {
-        let scanner = Scanner { data, index, dwarf: data.dwarf_of(slot), unit, open: Vec::new() };
+        let dwarf = data.dwarf_of(slot);
+        let scanner = Scanner { data, index, dwarf, unit, inlines, open: Vec::new() };
         // An error ends the scan of this unit only; the rest of the module can still be used.
         if let Err(error) = scanner.run(found) {
             data.note_problem(data.broken(index, error));
@@ -157,6 +182,7 @@ struct Scanner<'m, 'd> {
     index: u32,
     dwarf: &'m Dwarf<'d>,
     unit: &'m Unit<'d>,
+    inlines: Inlines,
     /// Entries whose children are being read.
     open: Vec<Open>,
 }
@@ -291,10 +317,18 @@ impl<'m, 'd> Scanner<'m, 'd> {
     ) -> Result<Inlined, gimli::Error> {
         let (mut found, mut call_line) = (Origin::NONE, 0);
         let mut code = CodeAttributes::default();
-        for &spec in abbreviation.attributes() {
-            let value = raw.read_attribute_inline(spec)?.value();
+        let mut attributes = abbreviation.attributes();
+        while let [spec, rest @ ..] = attributes {
+            attributes = rest;
+            let value = raw.read_attribute_inline(*spec)?.value();
             match spec.name() {
-                gimli::DW_AT_abstract_origin => found = self.origin(value),
+                gimli::DW_AT_abstract_origin => {
+                    found = self.origin(value);
+                    if self.inlines == Inlines::Origins {
+                        raw.skip_attributes(attributes)?;
+                        break;
+                    }
+                }
                 gimli::DW_AT_call_line => call_line = line_number(value),
                 name => self.note_code(&mut code, name, value),
             }

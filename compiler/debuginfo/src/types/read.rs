@@ -111,6 +111,8 @@ fn read_record<'d>(die: &Die<'_, 'd>, kind: RecordKind) -> Result<Type<'d>, Dwar
         name: die.name(),
         size: die.number(gimli::DW_AT_byte_size).unwrap_or(0),
         declaration: die.flag(gimli::DW_AT_declaration),
+        by_reference: die.attr(gimli::DW_AT_calling_convention)
+            == Some(AttributeValue::CallingConvention(gimli::DW_CC_pass_by_reference)),
         members,
         variants,
     })

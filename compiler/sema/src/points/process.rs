@@ -84,7 +84,7 @@ impl<'d> ProcessPoints<'d> {
         let mut first_error = None;
         for spec in spec::specs(point)? {
             match self.derive(&spec, warnings) {
-                Ok(derived) => points.extend(derived),
+                Ok(derived) => join(&mut points, derived),
                 Err(error) => {
                     first_error.get_or_insert(error);
                 }
@@ -205,7 +205,7 @@ impl<'d> ProcessPoints<'d> {
         let mut first_error = None;
         for program in self.programs(spec)? {
             match self.code_of(&program, spec, filter, warnings) {
-                Ok(found) => points.extend(found),
+                Ok(found) => join(&mut points, found),
                 Err(error) => {
                     first_error.get_or_insert(error);
                 }
@@ -236,7 +236,7 @@ impl<'d> ProcessPoints<'d> {
         let mut first_error = None;
         for binary in library::find(&self.modules, program, running, library, *span)? {
             match self.code_in(&binary, program, spec, filter, warnings) {
-                Ok(found) => points.extend(found),
+                Ok(found) => join(&mut points, found),
                 Err(error) => {
                     first_error.get_or_insert(error);
                 }
@@ -375,5 +375,13 @@ fn shown_process(spec: &Spec, binary: &Binary<'_>) -> String {
     match (&spec.process, &spec.library) {
         (Process::Pid(pid), None) => format!("process({pid})"),
         _ => format!("process(\"{}\")", binary.path().display()),
+    }
+}
+
+/// Adds `found` to `points`; of a large program's functions there is only one list in memory.
+fn join<'d>(points: &mut Vec<DerivedPoint<'d>>, found: Vec<DerivedPoint<'d>>) {
+    match points.is_empty() {
+        true => *points = found,
+        false => points.extend(found),
     }
 }

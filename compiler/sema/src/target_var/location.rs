@@ -3,10 +3,11 @@
 use rstap_abi::address::LinkAddr;
 use rstap_abi::builtins::Builtin;
 use rstap_abi::context::{FS_BASE, register as dwarf};
-use rstap_debuginfo::{self as debuginfo, Kind, Module, Place, Variable};
+use rstap_debuginfo::{self as debuginfo, Kind, Module, Place, TlsSlot, Variable};
 
 use super::build::{
-    add, binary, call, choose, compare, extend, load, number, register, select, sequence, text, unary,
+    add, binary, call, choose, compare, extend, load, multiply, number, register, select, sequence, text,
+    unary,
 };
 use crate::ir::{BinaryOp, CompareOp, Expr, SiteId, UnaryOp};
 use crate::modules::Binary;
@@ -159,12 +160,36 @@ impl Surroundings<'_, '_> {
 
     /// The block of an executable ends at the thread pointer (ELF Handling For Thread-Local Storage, variant II).
     fn thread_local(&self, offset: &debuginfo::Expr) -> Result<Expr, String> {
-        let Some(tls) = self.module.tls().filter(|_| self.module.kind() != Kind::SharedObject) else {
-            return Err("thread-local variables of libraries are not supported yet".to_owned());
-        };
+        if self.module.kind() == Kind::SharedObject {
+            return self.thread_local_of_library(offset);
+        }
+        let tls = self.module.tls().ok_or("its file has no thread-local storage")?;
         let block = tls.size.checked_next_multiple_of(tls.align.max(1)).unwrap_or(tls.size).cast_signed();
         let offset = self.expr(offset)?;
         Ok(add(register(FS_BASE), add(offset, number(block.wrapping_neg()), self.site), self.site))
+    }
+
+    /// Each thread has a table of the blocks of all modules, of which the second word at the thread pointer is the
+    /// address. The block of one that the thread has not used yet may not be there: its address cannot be read then.
+    fn thread_local_of_library(&self, offset: &debuginfo::Expr) -> Result<Expr, String> {
+        let (offset, site) = (self.expr(offset)?, self.site);
+        let block = match self.module.tls_slot() {
+            Some(TlsSlot::Module(slot)) => {
+                let table = load(add(register(FS_BASE), number(8), site), 8, false, site);
+                let module = load(self.address(slot)?, 8, false, site);
+                // An entry of glibc's table has two words, one of musl's has one.
+                let is_musl = |name: &str| name == "libc.so" || name.starts_with("libc.musl");
+                let entry = if self.module.needed().into_iter().any(is_musl) { 8 } else { 16 };
+                load(add(table, multiply(module, entry, site), site), 8, false, site)
+            }
+            Some(TlsSlot::Offset { slot, of }) => {
+                let distance = load(self.address(slot)?, 8, false, site);
+                let start = add(distance, number(of.cast_signed().wrapping_neg()), site);
+                add(register(FS_BASE), start, site)
+            }
+            None => return Err("its library does not tell where its thread-local storage is".to_owned()),
+        };
+        Ok(add(block, offset, site))
     }
 
     fn unary(&self, op: debuginfo::UnaryOp, value: Expr) -> Expr {

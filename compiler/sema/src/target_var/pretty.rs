@@ -230,6 +230,9 @@ impl Printer {
                 }
                 Err(_) => out.literal("?"),
             },
+            Type::Base { size: 16, encoding: encoding @ (Encoding::Signed | Encoding::Unsigned), .. } => {
+                self.wide(value, encoding == Encoding::Signed, out);
+            }
             Type::Base { encoding: Encoding::Signed, .. } | Type::Enum { signed: true, .. } => {
                 self.number(value, Some(conversion::SIGNED), out);
             }
@@ -244,6 +247,14 @@ impl Printer {
             }
             Err(_) => out.literal("?"),
         }
+    }
+
+    /// An integer of 128 bits.
+    fn wide(self, value: &Value<'_>, signed: bool, out: &mut Text) {
+        let half = |at: u64| value.bits(value.from + at, 64, false);
+        let (Ok(low), Ok(high)) = (half(0), half(64)) else { return out.literal("?") };
+        let args = vec![low, high, number(signed.into())];
+        out.convert(conversion::STRING, 0, call_string(Builtin::wide_text, args, self.site));
     }
 
     /// `1.5+2.0i`

@@ -3,7 +3,7 @@
 use rstap_abi::context::register as dwarf;
 use rstap_debuginfo::{Encoding, Module, Type, TypeId};
 
-use super::build::{add, number, register};
+use super::build::{add, load, number, register};
 use super::location::{Part, Spot};
 use crate::ir::SiteId;
 
@@ -68,6 +68,19 @@ pub fn parameter(module: &Module<'_>, result: TypeId, types: &[TypeId], index: u
     let mut stack = 8i64;
     for (position, ty) in types.iter().enumerate() {
         let resolved = module.resolve_type(*ty).unwrap_or(*ty);
+        if is_by_reference(module, resolved) {
+            let address = match integers.next() {
+                Some(number) => register(number),
+                None => {
+                    stack += 8;
+                    load(add(register(dwarf::RSP), number(stack - 8), site), 8, false, site)
+                }
+            };
+            if position == index {
+                return Spot::Memory(address);
+            }
+            continue;
+        }
         let classes = classify(module, resolved);
         let (mut tried_integers, mut tried_vectors) = (integers.clone(), vectors.clone());
         let spot = match in_registers(&classes, &mut tried_integers, &mut tried_vectors) {
@@ -131,7 +144,7 @@ fn in_registers(
 /// One class for each eight bytes; a single `Memory` for what is passed in memory.
 fn classify(module: &Module<'_>, ty: TypeId) -> Vec<Class> {
     let size = module.size_of(ty).unwrap_or(8);
-    if size == 0 || size > 16 {
+    if size == 0 || size > 16 || is_by_reference(module, ty) {
         return vec![Class::Memory];
     }
     let mut classes = vec![Class::None; usize::try_from(size.div_ceil(8)).unwrap_or(1)];
@@ -173,6 +186,11 @@ fn classify_at(module: &Module<'_>, ty: TypeId, offset: u64, classes: &mut [Clas
         Ok(_) => join(Class::Integer),
         Err(_) => join(Class::Memory),
     }
+}
+
+/// Whether a class has to be copied or destroyed by code of its own (Itanium C++ ABI, 3.1).
+fn is_by_reference(module: &Module<'_>, ty: TypeId) -> bool {
+    matches!(module.type_of(ty), Ok(Type::Record { by_reference: true, .. }))
 }
 
 fn is_x87(module: &Module<'_>, ty: TypeId) -> bool {

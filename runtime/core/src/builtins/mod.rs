@@ -10,6 +10,7 @@ mod regex;
 mod shards;
 mod stats;
 mod strings;
+mod wide;
 
 use rstap_abi::context::flags;
 use rstap_abi::fault::Fault;

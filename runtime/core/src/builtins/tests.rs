@@ -288,6 +288,20 @@ fn nonsense_for_an_expression_ends() {
 }
 
 #[test]
+fn wide_integers_are_decimal() {
+    let world = World::default();
+    on_bench(&world, |_, caller| {
+        let mut text = |value: i128, signed: i64| {
+            caller.text(|call, out| call.wide_text(value as i64, (value >> 64) as i64, signed, out))
+        };
+        for value in [0, 9, 10, -1, i128::MAX, i128::MIN, 1 << 64, -(1 << 100)] {
+            assert_eq!(text(value, 1), std::format!("{value}"));
+            assert_eq!(text(value, 0), std::format!("{}", value as u128));
+        }
+    });
+}
+
+#[test]
 fn slots_in_use_are_found() {
     let mut memory = vec![0xff; 300];
     (memory[3], memory[200]) = (0x7f, 0);

@@ -99,8 +99,8 @@ impl<'d> Search<'_, 'd> {
             Purpose::ListVariables => binary.list_functions_with_variables(pattern, wanted(kind)),
             Purpose::List | Purpose::Run => binary.list_functions(pattern),
         };
-        let functions = functions.into_iter();
-        let functions = functions.filter(|function| match kind {
+        let mut points = Vec::with_capacity(functions.len());
+        let functions = functions.into_iter().filter(|function| match kind {
             FunctionKind::Any => true,
             FunctionKind::Call | FunctionKind::Return(_) => function.has.code,
             FunctionKind::Exported => function.has.external,
@@ -123,7 +123,8 @@ impl<'d> Search<'_, 'd> {
                     .then(|| Rc::new(ListedScope::new(function.variables)) as Rc<dyn Scope + 'd>),
             }
         };
-        functions.map(point).collect()
+        points.extend(functions.map(point));
+        points
     }
 
     fn warn_of_inlined_returns(
