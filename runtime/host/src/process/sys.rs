@@ -55,8 +55,9 @@ const _: () = assert!(size_of::<MappingQuery>() == 104);
 
 /// All mappings of the process whose /proc/PID/maps this is. `None` on kernels that cannot be asked.
 pub fn query_mappings(maps: &File) -> Option<Vec<Mapping>> {
-    /// `_IOWR(0x9f, 17, struct procmap_query)`
-    const PROCMAP_QUERY: libc::c_ulong = 3 << 30 | (size_of::<MappingQuery>() as u64) << 16 | 0x9f << 8 | 17;
+    /// `_IOWR('f', 17, struct procmap_query)`
+    const PROCMAP_QUERY: libc::c_ulong =
+        3 << 30 | (size_of::<MappingQuery>() as u64) << 16 | (b'f' as u64) << 8 | 17;
     const READABLE: u64 = 1;
     const WRITABLE: u64 = 2;
     const EXECUTABLE: u64 = 4;
