@@ -26,11 +26,24 @@ pub(crate) struct Code {
     pub(crate) frame_bytes: u32,
 }
 
+/// What compiling a function is to be good at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Aim {
+    /// Fast code.
+    Run,
+    /// To be done soon: takes a third of the time.
+    Compile,
+}
+
 /// x86-64 without extensions: the code runs in any target on any machine of the architecture.
-pub(crate) fn target(optimize: bool) -> Result<OwnedTargetIsa, CodegenError> {
+pub(crate) fn target(aim: Aim) -> Result<OwnedTargetIsa, CodegenError> {
     let mut flags = settings::builder();
+    let level = match aim {
+        Aim::Run => "speed",
+        Aim::Compile => "none",
+    };
     let settings = [
-        ("opt_level", if optimize { "speed" } else { "none" }),
+        ("opt_level", level),
         ("is_pic", "false"),
         ("unwind_info", "false"),
         ("enable_probestack", "false"),

@@ -21,6 +21,7 @@ mod image;
 mod key;
 mod memory;
 mod needs;
+mod parallel;
 mod place;
 mod print;
 mod regex;
@@ -28,22 +29,17 @@ mod shard;
 mod stack;
 mod statement;
 
-use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_frontend::FunctionBuilderContext;
 use rstap_abi::limits::Limits;
 use rstap_program::{Probe, ProbeId, Program};
-use rstap_sema::ir::visit::each_statement;
-use rstap_sema::ir::{Script, Stmt};
+use rstap_sema::ir::Script;
 use thiserror::Error;
 
-use crate::code::Code;
+use crate::code::Aim;
 use crate::emitter::Unit;
 use crate::image::PlacedHandler;
 
 pub use crate::describe::describe;
-
-/// Bodies with more statements are compiled without optimisation, whose time grows faster than the body.
-const MAX_OPTIMIZED_STATEMENTS: usize = 500;
 
 /// Largest string limit: string temporaries live in stack frames.
 const MAX_STRING_LIMIT: u64 = 1 << 16;
@@ -85,13 +81,8 @@ pub fn compile(script: &Script) -> Result<Program, CodegenError> {
     check_limits(&script.limits)?;
     let arena = arena_plan::plan(&script.globals, &script.limits)?;
     let mut unit = Unit::new(script, &arena);
-    let mut compiler = Compiler::new();
-    let mut codes = Vec::with_capacity(script.functions.len() + script.handlers.len());
-    each_function(&mut unit, |number, body, clif| {
-        codes.push(compiler.compile(number, body, clif)?);
-        Ok(())
-    })?;
-    let (code, offsets) = code::place(&codes, code::target(false)?)?;
+    let codes = parallel::compile(&mut unit)?;
+    let (code, offsets) = code::place(&codes, code::target(Aim::Compile)?)?;
 
     let functions = script.functions.len();
     let frames: Vec<u32> = codes.iter().map(|code| code.frame_bytes).collect();
@@ -120,61 +111,28 @@ pub fn clif(script: &Script) -> Result<String, CodegenError> {
     let arena = arena_plan::plan(&script.globals, &script.limits)?;
     let mut unit = Unit::new(script, &arena);
     let mut text = String::new();
-    each_function(&mut unit, |_, _, clif| {
+    each_function(&mut unit, |_, clif| {
         text.push_str(&clif.display().to_string());
         text.push('\n');
-        Ok(())
     })?;
     Ok(text)
 }
 
-/// Emits each function, then each handler, and hands on its number, its body and its CLIF.
-fn each_function<'s>(
-    unit: &mut Unit<'s>,
-    mut then: impl FnMut(usize, &'s [Stmt], cranelift_codegen::ir::Function) -> Result<(), CodegenError>,
+/// Emits each function, then each handler, and hands on its number and its CLIF.
+fn each_function(
+    unit: &mut Unit<'_>,
+    mut then: impl FnMut(usize, cranelift_codegen::ir::Function),
 ) -> Result<(), CodegenError> {
     let script = unit.script;
-    let target = code::target(false)?.frontend_config();
+    let target = code::target(Aim::Compile)?.frontend_config();
     let mut memory = FunctionBuilderContext::new();
-    for (index, function) in script.functions.iter().enumerate() {
-        let clif = handler::function(unit, &mut memory, index as u32, target);
-        then(index, &function.body, clif)?;
+    for index in 0..script.functions.len() {
+        then(index, handler::function(unit, &mut memory, index as u32, target));
     }
-    for (index, handler) in script.handlers.iter().enumerate() {
-        let clif = handler::handler(unit, &mut memory, index as u32, target);
-        then(script.functions.len() + index, &handler.body, clif)?;
+    for index in 0..script.handlers.len() {
+        then(script.functions.len() + index, handler::handler(unit, &mut memory, index as u32, target));
     }
     Ok(())
-}
-
-/// Compiles function by function, with the optimisation that suits each.
-struct Compiler {
-    context: cranelift_codegen::Context,
-    optimizing: Option<OwnedTargetIsa>,
-    plain: Option<OwnedTargetIsa>,
-}
-
-impl Compiler {
-    fn new() -> Compiler {
-        Compiler { context: cranelift_codegen::Context::new(), optimizing: None, plain: None }
-    }
-
-    fn compile(
-        &mut self,
-        number: usize,
-        body: &[Stmt],
-        clif: cranelift_codegen::ir::Function,
-    ) -> Result<Code, CodegenError> {
-        let mut statements = 0;
-        each_statement(body, &mut |_| statements += 1);
-        let optimize = statements <= MAX_OPTIMIZED_STATEMENTS;
-        let isa = if optimize { &mut self.optimizing } else { &mut self.plain };
-        if isa.is_none() {
-            *isa = Some(code::target(optimize)?);
-        }
-        let isa = isa.as_ref().expect("it was just made");
-        code::compile(&mut self.context, clif, number, &**isa)
-    }
 }
 
 fn probes(script: &Script) -> Vec<Probe> {

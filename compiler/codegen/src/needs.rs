@@ -74,7 +74,8 @@ fn function_costs(script: &Script) -> Vec<Option<u64>> {
     costs
 }
 
-fn reachable(script: &Script, body: &[Stmt]) -> Vec<usize> {
+/// Indices of the functions that are called, by these statements or by one another.
+pub(crate) fn reachable(script: &Script, body: &[Stmt]) -> Vec<usize> {
     let mut queue: Vec<usize> = callees(body).collect();
     let mut seen = Vec::new();
     while let Some(function) = queue.pop() {

@@ -14,12 +14,11 @@ use std::collections::{BTreeSet, HashSet};
 
 use rstap_abi::layout::{GlobalShape, MapShape, StatShape, ValueShape};
 use rstap_abi::limits::Limits;
-use rstap_program::{Initial, Point};
+use rstap_program::Initial;
 
 use crate::ir::visit::{each_expr, each_statement, expressions, statement_addition};
 use crate::ir::{
-    BinaryOp, Expr, ExprKind, FuncId, GlobalId, GlobalKind, Handler, HandlerId, Place, Script, StatRef, Stmt,
-    Type,
+    BinaryOp, Expr, ExprKind, FuncId, GlobalId, GlobalKind, Handler, Place, Script, StatRef, Stmt, Type,
 };
 
 /// Largest part of an array in one shard.
@@ -50,13 +49,15 @@ struct Uses<'s> {
     script: &'s Script,
     /// By handler, what it calls included.
     handlers: Vec<Body>,
+    /// By handler: whether a probe in a program runs it.
+    hot: Vec<bool>,
 }
 
 impl<'s> Uses<'s> {
     fn of(script: &'s Script) -> Uses<'s> {
         let functions: Vec<Body> = script.functions.iter().map(|function| Body::of(&function.body)).collect();
         let handlers = script.handlers.iter().map(|handler| Body::of_all(handler, &functions)).collect();
-        Uses { script, handlers }
+        Uses { script, handlers, hot: script.hot_handlers() }
     }
 
     fn is_sharded(&self, id: GlobalId) -> bool {
@@ -71,23 +72,13 @@ impl<'s> Uses<'s> {
         let is_map = matches!(global.kind, GlobalKind::Map(_));
         let conditions = self.script.conditions.iter().map(|condition| condition.handler.0 as usize);
         let mut added_in_a_program = false;
-        let only_added = self.handlers.iter().zip(0..).all(|(body, handler)| {
+        let only_added = self.handlers.iter().zip(&self.hot).all(|(body, &hot)| {
             let (adds, reads) = (body.added.contains(&id), body.read.contains(&id));
-            let hot = self.is_hot(HandlerId(handler));
             added_in_a_program |= adds && hot;
             !(body.changed.contains(&id) || reads && (adds || is_map && hot))
         });
         let in_a_condition = conditions.into_iter().any(|handler| self.handlers[handler].read.contains(&id));
         kind && !in_a_condition && global.initial == Initial::Zero && only_added && added_in_a_program
-    }
-
-    /// Whether a probe in a program runs it.
-    fn is_hot(&self, handler: HandlerId) -> bool {
-        let mut points =
-            self.script.probes.iter().filter(|probe| probe.handler == handler).map(|probe| &probe.point);
-        points.any(|point| {
-            !matches!(point, Point::Begin(_) | Point::End(_) | Point::Error(_) | Point::Timer { .. })
-        })
     }
 }
 

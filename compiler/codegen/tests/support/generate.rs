@@ -3,7 +3,7 @@
 use rstap_abi::builtins::Builtin;
 use rstap_abi::format::{FROM_ARGUMENT, UNSET, conversion, flag};
 use rstap_abi::layout::{Histogram, MapShape, StatShape, ValueShape, order, stat_op};
-use rstap_program::Initial;
+use rstap_program::{Initial, Point};
 use rstap_sema::ir::*;
 
 use super::build::{locals, scalar, script};
@@ -123,6 +123,10 @@ pub fn generate(seed: u64) -> Script {
     script.limits.max_string_len = generator.random.pick(&[512, 24, 9]);
     script.limits.max_action_interruptible = generator.random.pick(&[2000, 400, 30]);
     script.limits.max_nesting = generator.random.pick(&[10, 3]);
+    if generator.random.chance(2) {
+        // The first handler is one of a program's: it is compiled with another aim.
+        script.probes[0].point = Point::Never;
+    }
     script
 }
 

@@ -64,6 +64,20 @@ impl Script {
         let alias = (probe.pn != probe.pp && probe.pn != *written).then(|| probe.pn.clone());
         Origin { place: probe.place.clone(), from: alias.into_iter().chain([written.clone()]).collect() }
     }
+
+    /// By handler: whether a probe in a program runs it. Others, of begin, end, error and timer probes, are not in a
+    /// hurry.
+    pub fn hot_handlers(&self) -> Vec<bool> {
+        let mut hot = vec![false; self.handlers.len()];
+        for probe in &self.probes {
+            let in_rstap = matches!(
+                probe.point,
+                Point::Begin(_) | Point::End(_) | Point::Error(_) | Point::Timer { .. }
+            );
+            hot[probe.handler.0 as usize] |= !in_rstap;
+        }
+        hot
+    }
 }
 
 /// Type of a value.
