@@ -258,6 +258,13 @@ pub trait Env {
         true
     }
 
+    /// Runs floating-point arithmetic. Where a program's thread runs it, with rounding and traps as they are by default,
+    /// whatever the program has set, and without a trace in its flags.
+    #[inline(always)]
+    fn arithmetic<T>(&self, what: impl FnOnce() -> T) -> T {
+        what()
+    }
+
     /// A record is in the ring: wakes a consumer that sleeps.
     fn pushed(&self) {}
 

@@ -5,7 +5,8 @@
 //! in registers, flags and memory below its red zone, so all registers that the calling convention lets a function
 //! change are put back: also at function entries and returns, because compilers use what they know of a callee's
 //! registers (gcc -fipa-ra). Handlers and runtime are compiled for the baseline of x86-64, so of the vector registers
-//! only xmm0 to xmm15 can change, never what is above them; x87 and MMX registers are not touched.
+//! only xmm0 to xmm15 can change, never what is above them; x87 and MMX registers are not touched, and mxcsr by
+//! floating-point arithmetic only ([`InTarget`] puts it back).
 
 use core::arch::naked_asm;
 use core::mem::offset_of;
@@ -131,13 +132,9 @@ pub unsafe extern "C" fn rstap_payload_enter() {
         "movaps [rsp + 208], xmm13",
         "movaps [rsp + 224], xmm14",
         "movaps [rsp + 240], xmm15",
-        "stmxcsr [rsp + 256]",
-        "mov dword ptr [rsp + 260], 0x1f80",
-        "ldmxcsr [rsp + 260]",
         "cld",
         // The context, the site, and rdx: where the vector registers are.
         "call {hit}",
-        "ldmxcsr [rsp + 256]",
         "movaps xmm0, [rsp]",
         "movaps xmm1, [rsp + 16]",
         "movaps xmm2, [rsp + 32]",

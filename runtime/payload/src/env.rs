@@ -1,6 +1,8 @@
 //! The environment of handlers that run inside the target.
 
+use core::arch::asm;
 use core::cell::Cell;
+use core::hint::black_box;
 
 use rstap_abi::context::{Context, register};
 use rstap_core::env::{Clock, Env, ProcessNumber, ProcessText};
@@ -71,6 +73,9 @@ const CLOCK_REALTIME: usize = 0;
 const CLOCK_MONOTONIC: usize = 1;
 const CLOCK_THREAD_CPUTIME_ID: usize = 3;
 
+/// Rounds to the nearest, traps nothing (Intel SDM vol. 1, 10.2.3).
+static DEFAULT_MXCSR: u32 = 0x1f80;
+
 impl Env for InTarget<'_> {
     fn owner(&self) -> u32 {
         self.tid
@@ -79,6 +84,22 @@ impl Env for InTarget<'_> {
     fn is_alive(&self, owner: u32) -> bool {
         // kill(2) takes thread ids too; signal 0 only asks.
         sys::ask(number::KILL, owner as usize, 0) != sys::ESRCH.wrapping_neg()
+    }
+
+    #[inline(always)]
+    fn arithmetic<T>(&self, what: impl FnOnce() -> T) -> T {
+        let mut before = 0u32;
+        // SAFETY: reads and writes mxcsr, which only arithmetic looks at, and that of the program is elsewhere: its
+        // value is put back below. What is to be computed goes through `black_box`, in memory, so that no operation is
+        // moved across.
+        unsafe {
+            asm!("stmxcsr [{}]", in(reg) &raw mut before, options(nostack, preserves_flags));
+            asm!("ldmxcsr [{}]", in(reg) &raw const DEFAULT_MXCSR, options(nostack, preserves_flags));
+        }
+        let done = black_box(black_box(what)());
+        // SAFETY: as above.
+        unsafe { asm!("ldmxcsr [{}]", in(reg) &raw const before, options(nostack, preserves_flags)) };
+        done
     }
 
     fn pause_us(&self, us: u64) {

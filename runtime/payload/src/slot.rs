@@ -29,7 +29,7 @@ pub mod state {
 }
 
 /// Bytes at the top of a stack that `entry` saves vector registers in.
-pub const VECTOR_AREA: u64 = 288;
+pub const VECTOR_AREA: u64 = 256;
 
 /// A context. The first fields are read and written by the code in `entry`.
 #[repr(C, align(64))]
