@@ -46,6 +46,7 @@ fn read(arena: &Arena<'_>, plan: &setup::Plan) {
             |thread| thread % 2 == 0,
             |record| {
                 let _ = (parse_fault(record.payload), parse_speculation(record.payload));
+                true
             },
         );
         assert!(drained.records + drained.lost <= plan.ring_words);

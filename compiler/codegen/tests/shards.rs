@@ -12,7 +12,7 @@ use rstap_core::arena::{Arena, Line};
 use rstap_core::env::{Clock, Env};
 use rstap_core::handler::{Hit, Memory, Outcome, Runner};
 use rstap_core::image::Image;
-use rstap_core::output::Consumer;
+use rstap_core::output::{Consumer, Record};
 use rstap_core::session::SessionView;
 use rstap_core::setup::{self, Plan};
 use rstap_program::{Initial, Point, Program};
@@ -180,7 +180,11 @@ impl Stage {
         let mut consumer = Consumer::new(&self.arena(), &self.plan).expect("a new ring");
         assert_eq!(self.run(99, 1, false, [0].into_iter()), [Outcome::Ran]);
         let (mut buffer, mut text) = (vec![0; 1 << 16], Vec::new());
-        consumer.drain(&mut buffer, |_| true, |record| text.extend_from_slice(record.payload));
+        let take = |record: Record<'_>| {
+            text.extend_from_slice(record.payload);
+            true
+        };
+        consumer.drain(&mut buffer, |_| true, take);
         String::from_utf8(text).expect("text")
     }
 }

@@ -178,17 +178,22 @@ impl Draining<'_, '_> {
         let drained = consumer.drain(
             &mut vec![0; 1 << 16],
             |_| true,
-            |record| match record.kind {
-                RecordKind::Output => gathered.output.extend_from_slice(record.payload),
-                RecordKind::Formatted => {
-                    put_formatted(&self.0, record.payload, |text| gathered.output.extend_from_slice(text));
+            |record| {
+                match record.kind {
+                    RecordKind::Output => gathered.output.extend_from_slice(record.payload),
+                    RecordKind::Formatted => {
+                        put_formatted(&self.0, record.payload, |text| {
+                            gathered.output.extend_from_slice(text)
+                        });
+                    }
+                    RecordKind::Fault => {
+                        let (head, _, text) = parse_fault(record.payload).expect("a fault record");
+                        let fault = Fault::from_code(head.fault).expect("a known fault");
+                        gathered.fault = Some((fault, head.site, text.escape_ascii().to_string()));
+                    }
+                    other => panic!("a record of kind {other:?}"),
                 }
-                RecordKind::Fault => {
-                    let (head, _, text) = parse_fault(record.payload).expect("a fault record");
-                    let fault = Fault::from_code(head.fault).expect("a known fault");
-                    gathered.fault = Some((fault, head.site, text.escape_ascii().to_string()));
-                }
-                other => panic!("a record of kind {other:?}"),
+                true
             },
         );
         assert_eq!((drained.lost, drained.corrupt), (0, false));
