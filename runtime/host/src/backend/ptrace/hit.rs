@@ -86,7 +86,7 @@ impl<H: Handlers> Tracer<H> {
         // The check is a system call made by the thread, after which a signal that it stopped with can no longer be
         // delivered: not at a SIGTRAP that is the program's as well.
         if self.passage(&at) != Some(Passage::OwnTrap) {
-            self.check_action(at.tid, at.pid, at.space);
+            self.check_action(at.tid, at.pid, at.space, (at.address, at.registers.rsp));
         }
         let place = Place { address: at.address, rsp: at.registers.rsp };
         let is_served = self.threads.get_mut(&at.tid).is_some_and(|thread| thread.interrupted.resume(place));

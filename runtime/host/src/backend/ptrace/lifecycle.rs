@@ -270,6 +270,7 @@ impl<H: Handlers> Tracer<H> {
             samples: Vec::new(),
             met: None,
             blocked: 0,
+            asked_at: None,
         };
         self.threads.insert(tid, thread);
     }

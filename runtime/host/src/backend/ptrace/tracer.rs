@@ -60,6 +60,8 @@ pub struct Thread {
     pub met: Option<Met>,
     /// The signals it blocked when we unblocked SIGTRAP for it; 0 if we did not.
     pub blocked: u64,
+    /// Breakpoint and stack pointer of its last hit, at which it was asked what signals it blocks.
+    pub asked_at: Option<(u64, u64)>,
 }
 
 /// A breakpoint that a thread has met.
