@@ -242,6 +242,25 @@ fn switch_file_goes_on_in_numbered_files() {
 }
 
 #[test]
+fn print_regs_prints_the_registers_at_the_probe() {
+    let script =
+        r#"probe process("./basic").function("add") { printf("RIP: %016x\n", uaddr()) print_regs() exit() }"#;
+    let outcome = rstap(&["-c", "./basic", "-e", script], &Plan::default());
+    let text = stdout(&outcome);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!((lines.len(), lines[0]), (8, lines[1]), "{text}");
+    let names: Vec<&str> = text.split_whitespace().filter(|word| word.starts_with('R')).collect();
+    assert_eq!(names.len(), 18, "{text}");
+}
+
+#[test]
+fn output_buffers_have_a_size_from_1_to_4095_megabytes() {
+    let outcome = rstap(&["-s", "4095", "-p4", "-e", "probe begin { exit() }"], &Plan::default());
+    assert!(outcome.status.is_success(), "{}", stderr(&outcome));
+    assert_fails(&["-s", "0", "-e", ""], &["0 is not in 1..=4095"]);
+}
+
+#[test]
 fn output_file_takes_the_output() {
     let path = scratch().join("output.txt");
     let path = path.to_str().expect("its path is UTF-8");

@@ -7,13 +7,12 @@ mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use support::case::{self, Case};
-use support::normalize::{Names, normalize};
-use support::process::{self, Outcome, Plan, Server, Status};
-use support::{RSTAP, diff, needs, root, scratch, targets};
+use support::run::Run;
+use support::{diff, needs, root, targets};
 
 /// Each backend with the options that choose it.
 const BACKENDS: &[(&str, &[&str])] =
@@ -62,72 +61,12 @@ fn trial(name: String, case: Case, backend_options: &'static [&'static str], sha
 
 fn check(case: &Case, backend_options: &[&str], shared: &Path) -> Result<(), String> {
     let dir = if case.has_own_target { targets::build_folder(&case.dir)? } else { shared.to_owned() };
-    let actual = run(case, backend_options, &dir)?;
+    let file = format!("{}.stp", case.name);
+    let actual = Run::of(case, &file, backend_options).outcome(&dir)?;
     let path = case.dir.join("expected");
     if std::env::var_os("UPDATE_EXPECT").is_some() {
         return fs::write(&path, actual).map_err(|error| format!("{}: {error}", path.display()));
     }
     let expected = fs::read_to_string(&path).map_err(|error| format!("{}: {error}", path.display()))?;
     if expected == actual { Ok(()) } else { Err(diff::lines(&expected, &actual)) }
-}
-
-/// Runs the case in `dir`; what `expected` should be.
-fn run(case: &Case, backend_options: &[&str], dir: &Path) -> Result<String, String> {
-    // The script lies beside the programs and is named without a folder: a run-time error line is cut at a length, which
-    // must not depend on where the checkout is.
-    let file = format!("{}.stp", case.name);
-    let script = dir.join(&file);
-    // In one step: the case may be running with another backend.
-    let backend = backend_options.last().unwrap_or(&"");
-    let written = dir.join(format!("{file}.{backend}"));
-    fs::write(&written, &case.script)
-        .and_then(|()| fs::rename(&written, &script))
-        .map_err(|error| format!("{}: {error}", script.display()))?;
-    let mut command = Command::new(RSTAP);
-    command.current_dir(dir).args(backend_options).args(&case.directives.options);
-    command.env("TZ", "UTC").env("LC_ALL", "C").env("TMPDIR", scratch()).env_remove("RUST_BACKTRACE");
-
-    let directives = &case.directives;
-    let server = match &directives.attach {
-        Some(words) => Some(start_server(words, dir)?),
-        None => None,
-    };
-    if let Some(server) = &server {
-        command.args(["-x", &server.pid().to_string()]);
-    }
-    if case.has_script() {
-        command.args(["--", &file]).args(&directives.script_args);
-    }
-    let plan = Plan {
-        timeout: directives.timeout,
-        stdin: directives.stdin.clone().unwrap_or_default().into_bytes(),
-        signal_at_first_line: directives.signal,
-    };
-    let outcome = process::run(&mut command, &plan).map_err(|error| format!("{RSTAP}: {error}"))?;
-    let target = server.map(|server| server.finish(directives.timeout));
-    Ok(render(&outcome, target.as_ref(), &Names { dir: &dir.to_string_lossy(), file: &file }))
-}
-
-fn start_server(words: &[String], dir: &Path) -> Result<Server, String> {
-    let (program, args) = words.split_first().ok_or("nothing to attach to")?;
-    Server::start(Command::new(dir.join(program)).args(args).current_dir(dir))
-        .map_err(|error| format!("{program}: {error}"))
-}
-
-/// Sections in a fixed order; those that hold nothing unusual are left out.
-fn render(outcome: &Outcome, target: Option<&(Vec<u8>, Status)>, names: &Names) -> String {
-    let mut text = normalize(&outcome.stdout, names);
-    if !outcome.stderr.is_empty() {
-        text += "--- stderr\n";
-        text += &normalize(&outcome.stderr, names);
-    }
-    if !outcome.status.is_success() {
-        text += &format!("--- status\n{}\n", outcome.status);
-    }
-    if let Some((stdout, status)) = target {
-        text += "--- target\n";
-        text += &normalize(stdout, names);
-        text += &format!("status {status}\n");
-    }
-    text
 }

@@ -70,6 +70,17 @@ impl Case {
         })
     }
 
+    /// The case with another script, which may have other directives.
+    pub fn with_script(&self, script: &str) -> Result<Case, String> {
+        Ok(Case {
+            name: self.name.clone(),
+            dir: self.dir.clone(),
+            script: script.to_owned(),
+            directives: Directives::parse(script)?,
+            has_own_target: self.has_own_target,
+        })
+    }
+
     /// Whether a program is probed, so that the backend matters.
     pub fn has_target(&self) -> bool {
         self.has_own_target || self.directives.target.is_some() || self.directives.attach.is_some()

@@ -10,6 +10,8 @@ pub mod diff;
 pub mod needs;
 pub mod normalize;
 pub mod process;
+pub mod proof;
+pub mod run;
 pub mod targets;
 
 use std::path::{Path, PathBuf};

@@ -93,6 +93,9 @@ impl Resolver<'_, '_, '_> {
                 expr.token,
                 "write the number itself, as in @define EINVAL %( 22 %)",
             ),
+            ast::ExprKind::AtCall(name, args) if matches!(&**name, "uregister" | "uderef") => {
+                self.call(&format!("__{name}"), args, expr.token)
+            }
             ast::ExprKind::AtCall(name, _) => self.unknown_operator(name.trim_start_matches('@'), expr.token),
             ast::ExprKind::Embedded(embedded) => {
                 if !self.symbols.is_library(self.unit.file) {
