@@ -189,7 +189,7 @@ fn resolve<'d>(
         resolver.called_functions();
         index += 1;
     }
-    resolver.check_unused_functions();
+    resolver.check_unused();
     (resolver.tree, planted, conditions)
 }
 

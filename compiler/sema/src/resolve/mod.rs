@@ -10,6 +10,7 @@ mod origin;
 mod print;
 mod stat;
 mod stmt;
+mod unused;
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -152,16 +153,6 @@ impl<'a, 't, 'd> Resolver<'a, 't, 'd> {
     pub fn called_functions(&mut self) {
         while let Some((declared, index)) = self.queue.pop() {
             self.function_body(declared, index);
-        }
-    }
-
-    /// Resolves what no handler calls, for its errors alone.
-    pub fn check_unused_functions(&mut self) {
-        for declared in 0..self.symbols.functions.len() {
-            if !self.symbols.is_library(self.symbols.functions[declared].file) {
-                self.function(declared);
-                self.called_functions();
-            }
         }
     }
 

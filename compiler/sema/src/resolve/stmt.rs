@@ -40,10 +40,7 @@ impl Resolver<'_, '_, '_> {
                 break;
             }
             statements.extend(self.statement(statement));
-            ended = matches!(
-                statements.last(),
-                Some(Stmt::Return(..) | Stmt::Next | Stmt::Break | Stmt::Continue)
-            );
+            ended = statements.last().is_some_and(ends);
         }
         statements
     }
@@ -256,5 +253,14 @@ impl Resolver<'_, '_, '_> {
                 None
             }
         }
+    }
+}
+
+/// Whether nothing that follows the statement in its block is reached.
+fn ends(statement: &Stmt) -> bool {
+    match statement {
+        Stmt::Return(..) | Stmt::Next | Stmt::Break | Stmt::Continue => true,
+        Stmt::If(_, then, otherwise) => then.last().is_some_and(ends) && otherwise.last().is_some_and(ends),
+        _ => false,
     }
 }
