@@ -2,6 +2,7 @@
 
 mod index;
 mod name;
+mod passing;
 mod read;
 
 use crate::dwarf::DieRef;
@@ -61,7 +62,8 @@ pub enum Type<'d> {
         declaration: bool,
         /// Base classes first where DWARF has them first, in DWARF's order.
         members: Vec<Member<'d>>,
-        /// Given and returned by its address, because copying or destroying it is more than copying bytes (C++).
+        /// Given and returned by its address, because copying or destroying it is more than copying bytes (C++); what
+        /// its members ask for is not looked at.
         by_reference: bool,
         /// Variants (Rust enums): one of them is there, depending on the discriminant.
         variants: Option<Variants<'d>>,

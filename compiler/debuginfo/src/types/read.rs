@@ -2,6 +2,7 @@
 
 use gimli::AttributeValue;
 
+use super::passing::is_by_reference;
 use super::{
     BitField, Encoding, Enumerator, Member, NameIndex, Qualifier, RecordKind, Type, TypeId, Variant, Variants,
 };
@@ -65,7 +66,7 @@ pub(crate) fn template_types(data: &DebugData<'_>, id: TypeId) -> Result<Vec<Typ
     Ok(types.map(target).collect())
 }
 
-fn target(die: &Die<'_, '_>) -> TypeId {
+pub(super) fn target(die: &Die<'_, '_>) -> TypeId {
     // The type of a variable's or subprogram's entry may stand in the entry it refers to.
     die.inherited_type().ok().flatten().map_or(TypeId::Void, TypeId::Die)
 }
@@ -92,10 +93,11 @@ fn encoding(die: &Die<'_, '_>) -> Encoding {
 fn read_record<'d>(die: &Die<'_, 'd>, kind: RecordKind) -> Result<Type<'d>, DwarfError> {
     let mut members = Vec::new();
     let mut variants = None;
-    for child in die.children()? {
+    let children = die.children()?;
+    for child in &children {
         match child.tag() {
-            gimli::DW_TAG_member | gimli::DW_TAG_inheritance => members.extend(read_member(&child)),
-            gimli::DW_TAG_variant_part => variants = Some(read_variants(&child)?),
+            gimli::DW_TAG_member | gimli::DW_TAG_inheritance => members.extend(read_member(child)),
+            gimli::DW_TAG_variant_part => variants = Some(read_variants(child)?),
             _ => {}
         }
     }
@@ -111,8 +113,7 @@ fn read_record<'d>(die: &Die<'_, 'd>, kind: RecordKind) -> Result<Type<'d>, Dwar
         name: die.name(),
         size: die.number(gimli::DW_AT_byte_size).unwrap_or(0),
         declaration: die.flag(gimli::DW_AT_declaration),
-        by_reference: die.attr(gimli::DW_AT_calling_convention)
-            == Some(AttributeValue::CallingConvention(gimli::DW_CC_pass_by_reference)),
+        by_reference: is_by_reference(die, &children),
         members,
         variants,
     })

@@ -68,7 +68,7 @@ pub fn parameter(module: &Module<'_>, result: TypeId, types: &[TypeId], index: u
     let mut stack = 8i64;
     for (position, ty) in types.iter().enumerate() {
         let resolved = module.resolve_type(*ty).unwrap_or(*ty);
-        if is_by_reference(module, resolved) {
+        if is_by_reference(module, resolved, 0) {
             let address = match integers.next() {
                 Some(number) => register(number),
                 None => {
@@ -144,7 +144,7 @@ fn in_registers(
 /// One class for each eight bytes; a single `Memory` for what is passed in memory.
 fn classify(module: &Module<'_>, ty: TypeId) -> Vec<Class> {
     let size = module.size_of(ty).unwrap_or(8);
-    if size == 0 || size > 16 || is_by_reference(module, ty) {
+    if size == 0 || size > 16 || is_by_reference(module, ty, 0) {
         return vec![Class::Memory];
     }
     let mut classes = vec![Class::None; usize::try_from(size.div_ceil(8)).unwrap_or(1)];
@@ -188,9 +188,18 @@ fn classify_at(module: &Module<'_>, ty: TypeId, offset: u64, classes: &mut [Clas
     }
 }
 
-/// Whether a class has to be copied or destroyed by code of its own (Itanium C++ ABI, 3.1).
-fn is_by_reference(module: &Module<'_>, ty: TypeId) -> bool {
-    matches!(module.type_of(ty), Ok(Type::Record { by_reference: true, .. }))
+/// Whether a class, or one that it consists of, has to be copied or destroyed by code of its own (Itanium C++ ABI, 3.1).
+fn is_by_reference(module: &Module<'_>, ty: TypeId, depth: u32) -> bool {
+    let Ok(resolved) = module.resolve_type(ty) else { return false };
+    match module.type_of(resolved) {
+        _ if depth > MAX_DEPTH => false,
+        Ok(Type::Record { by_reference: true, .. }) => true,
+        Ok(Type::Record { members, .. }) => {
+            members.iter().any(|member| is_by_reference(module, member.ty, depth + 1))
+        }
+        Ok(Type::Array { element, .. }) => is_by_reference(module, element, depth + 1),
+        _ => false,
+    }
 }
 
 fn is_x87(module: &Module<'_>, ty: TypeId) -> bool {
