@@ -9,7 +9,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use support::{RSTAP, needs};
+use support::{RSTAP, needs, targets};
 
 /// `nobody` of every Linux.
 const NOBODY: u32 = 65534;
@@ -22,7 +22,7 @@ impl Folder {
         let folder = std::env::temp_dir().join(format!("rstap-access-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("the folder can be made");
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
-        std::fs::copy(RSTAP, folder.join("rstap")).expect("rstap can be copied");
+        targets::copy(RSTAP.as_ref(), &folder.join("rstap"));
         Folder(folder)
     }
 

@@ -189,7 +189,7 @@ fn absolute_statement_address_is_hit() {
 fn process_of_another_user_is_refused_with_the_missing_right() {
     // Process 1 belongs to root. Who is root runs the test as nobody, from a place that nobody can read.
     let copy = std::env::temp_dir().join(format!("rstap-{}", std::process::id()));
-    fs::copy(RSTAP, &copy).expect("the temporary folder can be written");
+    targets::copy(RSTAP.as_ref(), &copy);
     let mut command = Command::new(&copy);
     command.args(["-e", "probe begin { exit() }", "-x", "1"]).current_dir("/");
     if nix::unistd::geteuid().is_root() {

@@ -41,7 +41,7 @@ fn rest(child: &mut Child) -> (String, String) {
 fn target(name: &str) -> (Child, PathBuf) {
     let built = targets::build_folder(&root().join("tests/targets")).expect("the targets can be built");
     let own = scratch().join(format!("embedded-{name}-{}", std::process::id()));
-    std::fs::copy(built.join("crowd"), &own).expect("it can be copied");
+    targets::copy(&built.join("crowd"), &own);
     let mut target = piped(&own, &["1", "10"]);
     let mut line = Vec::new();
     // One byte at a time, so that the rest stays in the pipe.

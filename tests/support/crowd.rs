@@ -10,7 +10,7 @@ use super::{RSTAP, root, scratch, targets};
 pub fn crowd(name: &str) -> PathBuf {
     let built = targets::build_folder(&root().join("tests/targets")).expect("the targets can be built");
     let own = scratch().join(format!("crowd-{name}-{}", std::process::id()));
-    std::fs::copy(built.join("crowd"), &own).expect("it can be copied");
+    targets::copy(&built.join("crowd"), &own);
     own
 }
 

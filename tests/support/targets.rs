@@ -74,3 +74,10 @@ fn build(dir: &Path, name: &str, text: &str) -> Result<(), String> {
     }
     Ok(())
 }
+
+/// Copies a program. By a process that does nothing else: a test beside this one may start a process at any moment, which
+/// for that moment has whatever we have open, and a program that somebody may still write cannot be run (`ETXTBSY`).
+pub fn copy(program: &Path, to: &Path) {
+    let status = Command::new("cp").arg(program).arg(to).status().expect("cp runs");
+    assert!(status.success(), "{} cannot be copied", program.display());
+}
