@@ -29,7 +29,9 @@ impl Folder {
     /// The same, if we can be somebody else.
     fn for_nobody(name: &str) -> Option<Folder> {
         let can = Command::new("true").uid(NOBODY).gid(NOBODY).status().is_ok_and(|status| status.success());
-        assert!(can || !needs::in_ci(), "CI runs as root");
+        if !can {
+            needs::left_out("another user's rights");
+        }
         can.then(|| Folder::new(name))
     }
 
@@ -144,9 +146,8 @@ fn a_setuid_program() {
     let pid = process.pid();
     let is_setuid = std::fs::read_to_string(format!("/proc/{pid}/status"))
         .is_ok_and(|status| status.lines().any(|line| line == format!("Uid:\t{NOBODY}\t0\t0\t0")));
-    if !is_setuid && !needs::in_ci() {
-        // Mounted with nosuid.
-        return;
+    if !is_setuid {
+        return needs::left_out("a set-user-ID program (mounted with nosuid)");
     }
     assert_starts(
         &refusal(folder.nobodys_rstap(), pid),
@@ -174,8 +175,7 @@ fn a_process_outside_of_the_container() {
     let inside = ["--user", "--map-root-user"];
     let can = Command::new("unshare").args(inside).arg("true").output();
     if !can.is_ok_and(|output| output.status.success()) {
-        assert!(!needs::in_ci(), "user namespaces can be made in CI");
-        return;
+        return needs::left_out("a user namespace");
     }
     let mut rstap = Command::new("unshare");
     rstap.args(inside).arg(folder.0.join("rstap"));

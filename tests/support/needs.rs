@@ -17,3 +17,9 @@ pub fn find_program(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.is_file())
 }
+
+/// Says that a test, or a part of one, was left out because the kernel or the container does not allow it here. Unlike
+/// a program, that is nothing CI could install.
+pub fn left_out(what: &str) {
+    eprintln!("left out: {what} cannot be had on this machine");
+}
