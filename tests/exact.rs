@@ -91,6 +91,7 @@ fn a_process_that_is_killed_in_the_middle_stops_nobody_else() {
         others[0].go();
         let first = others[0].count();
         // Its threads are hitting the probe all the time.
+        victim.wait_until_busy();
         victim.kill();
         others[1].go();
         let second = others[1].count();

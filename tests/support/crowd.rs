@@ -48,6 +48,19 @@ impl Target {
         self.input.take().expect("once").write_all(b"x").expect("it waits");
     }
 
+    /// Waits until its threads have had the cpu for a while (proc_pid_stat(5): utime and stime, in hundredths of a second).
+    pub fn wait_until_busy(&self) {
+        let ticks = || {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("it runs");
+            let fields = stat.rsplit(')').next().expect("one at least").split_whitespace();
+            fields.skip(11).take(2).map(|field| field.parse::<u64>().expect("a number")).sum::<u64>()
+        };
+        let before = ticks();
+        while ticks() < before + 3 {
+            std::thread::yield_now();
+        }
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
