@@ -7,86 +7,17 @@
 //! The ptrace backend's own is `runtime/host/tests/survive.rs`, with the same program.
 
 mod support;
+#[path = "../runtime/host/tests/support/survivor.rs"]
+mod survivor;
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::fs::FileExt;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 
-use rstap_host::backend::ptrace::sys::{self, Resume, Status};
-use rstap_host::process::{maps, status};
+use rstap_host::backend::ptrace::sys;
+use rstap_host::process::status;
 use support::{RSTAP, root, scratch};
-
-/// A program that checks itself all the time.
-struct Survivor {
-    child: Child,
-    to: ChildStdin,
-    from: BufReader<ChildStdout>,
-}
-
-impl Survivor {
-    fn start(path: &Path, args: &str) -> Survivor {
-        let mut child = Command::new(path)
-            .args(args.split_whitespace())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("it runs");
-        let to = child.stdin.take().expect("piped");
-        let from = BufReader::new(child.stdout.take().expect("piped"));
-        let mut survivor = Survivor { child, to, from };
-        assert_eq!(survivor.line(), "ready\n");
-        survivor
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.from.read_line(&mut line).expect("it writes lines");
-        line
-    }
-
-    fn pid(&self) -> i32 {
-        self.child.id().cast_signed()
-    }
-
-    /// Waits until each thread has done something more.
-    fn must_be_alive(&mut self, when: &str) {
-        let asked = self.to.write_all(b"\n");
-        let line = self.line();
-        if asked.is_err() || line != "alive\n" {
-            panic!("{when}: it said {line:?} and ended with {:?}", self.child.wait());
-        }
-    }
-
-    /// All its file-backed text.
-    fn text(&self) -> Vec<(String, Vec<u8>)> {
-        let memory = File::open(format!("/proc/{}/mem", self.pid())).expect("our child");
-        let mappings = maps::read(self.pid()).expect("it lives");
-        let text = mappings.iter().filter(|m| m.executable && m.is_file());
-        text.map(|m| {
-            let mut bytes = vec![0; (m.end - m.start) as usize];
-            memory.read_exact_at(&mut bytes, m.start).expect("text is readable");
-            (m.path.clone(), bytes)
-        })
-        .collect()
-    }
-
-    /// Mappings that an rstap left which has our name on them: arenas and the memory for breakpoints.
-    fn memory_of_ours(&self) -> Vec<String> {
-        let mappings = maps::read(self.pid()).expect("it lives");
-        mappings.into_iter().map(|m| m.path).filter(|path| path.contains("rstap")).collect()
-    }
-
-    fn finish(self) {
-        let Survivor { mut child, to, mut from } = self;
-        drop(to);
-        let mut rest = String::new();
-        from.read_to_string(&mut rest).expect("it writes");
-        let ended = child.wait().expect("it ends");
-        assert!(ended.success() && rest == "right\n", "{ended:?} {rest}");
-    }
-}
+use survivor::Survivor;
 
 fn rstap(args: &[&str]) -> Command {
     let mut command = Command::new(RSTAP);
@@ -111,34 +42,10 @@ impl Tracing {
     }
 
     /// Kills it at its n-th system call after it has begun to trace; `false` if it ended before that.
-    fn kill_at(mut self, script: &str, n: u64) -> bool {
-        let pid = self.child.id().cast_signed();
-        for tid in status::threads(pid) {
-            sys::seize(tid, libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACECLONE).expect("our child");
-            sys::interrupt(tid).expect("it is ours");
-        }
-        self.script.write_all(script.as_bytes()).expect("it waits");
-        drop(self.script);
-        let (mut count, mut killed) = (0, false);
-        while let Ok(Some((tid, status))) = sys::wait(-1, true) {
-            match status {
-                Status::Stopped(signal, event) => {
-                    if event == 0 && signal == libc::SIGTRAP | 0x80 {
-                        let begun = count > 0 || begins_to_trace(tid);
-                        count += u64::from(begun);
-                    }
-                    if count == n && !killed {
-                        sys::kill(pid, libc::SIGKILL);
-                        killed = true;
-                    }
-                    let own = if event == 0 && signal & 0x80 == 0 { signal } else { 0 };
-                    let _ = sys::resume(tid, Resume::ToSystemCall, own);
-                }
-                _ if tid == pid => break,
-                _ => {}
-            }
-        }
-        killed
+    fn kill_at(self, script: &str, n: u64) -> bool {
+        let Tracing { child, script: mut to } = self;
+        let open = move || to.write_all(script.as_bytes()).expect("it waits");
+        survivor::kill_at(&child, n, open, begins_to_trace).1
     }
 
     /// Kills it when the program has been hit for a while, or is just being armed.
@@ -165,7 +72,7 @@ fn begins_to_trace(tid: i32) -> bool {
     })
 }
 
-fn survivor() -> PathBuf {
+fn build() -> PathBuf {
     let path = scratch().join("survivor");
     let source = root().join("runtime/host/tests/targets/survivor.c");
     let built = Command::new("cc")
@@ -216,16 +123,13 @@ fn stress(path: &Path, args: &str, short: u64, stride: u64) {
         }
     }
     assert_eq!(survivor.memory_of_ours(), [""; 0], "{said}");
-    for ((file, was), (_, is)) in text.iter().zip(survivor.text()) {
-        let differs = was.iter().zip(&is).position(|(was, is)| was != is);
-        assert_eq!(differs.map(|at| &is[at..(at + 16).min(is.len())]), None, "{file} {differs:x?}");
-    }
+    survivor.must_have_text(&text);
     survivor.finish();
 }
 
 #[test]
 fn a_program_survives_every_kill_of_an_injecting_rstap() {
-    let path = survivor();
+    let path = build();
     stress(&path, "1", 8, 61);
     stress(&path, "8", 8, 83);
     stress(&path, "2 fork", 8, 97);

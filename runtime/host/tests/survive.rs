@@ -7,89 +7,20 @@
 //! `RSTAP_KILLS=1000 cargo test -p rstap-host --release --test survive -- --nocapture`.
 
 mod support;
+#[path = "support/survivor.rs"]
+mod survivor;
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 
 use rstap_host::backend::Verdict;
-use rstap_host::backend::ptrace::sys::{self, Resume, Status};
-use rstap_host::process::{maps, status};
 use rstap_program::{CodeKind, ProcessFilter};
 use support::{Maker, RAN, Target, build, existing, tracer};
+use survivor::Survivor;
 
 /// The variable that makes this binary a tracer: pid of the target, its path, that of the library.
 const ROLE: &str = "RSTAP_TEST_TRACER";
-
-/// A `survivor` that has started its threads.
-struct Survivor {
-    child: Child,
-    to: ChildStdin,
-    from: BufReader<ChildStdout>,
-}
-
-impl Survivor {
-    fn start(target: &Target, args: &str) -> Survivor {
-        let mut child = Command::new(&target.path)
-            .args(args.split_whitespace())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("it runs");
-        let to = child.stdin.take().expect("piped");
-        let from = BufReader::new(child.stdout.take().expect("piped"));
-        let mut survivor = Survivor { child, to, from };
-        assert_eq!(survivor.line(), "ready\n");
-        survivor
-    }
-
-    fn line(&mut self) -> String {
-        let mut line = String::new();
-        self.from.read_line(&mut line).expect("it writes lines");
-        line
-    }
-
-    fn pid(&self) -> i32 {
-        self.child.id() as i32
-    }
-
-    /// Waits until each thread has done something more.
-    fn must_be_alive(&mut self, when: &str) {
-        let asked = self.to.write_all(b"\n");
-        let line = self.line();
-        if asked.is_err() || line != "alive\n" {
-            panic!("{when}: it said {line:?} and ended with {:?}", self.child.wait());
-        }
-    }
-
-    /// All its file-backed text.
-    fn text(&self) -> Vec<(String, Vec<u8>)> {
-        use std::os::unix::fs::FileExt;
-        let memory = std::fs::File::open(format!("/proc/{}/mem", self.pid())).expect("our child");
-        let mappings = maps::read(self.pid()).expect("it lives");
-        // A library that comes and goes is not always there.
-        let text = mappings.iter().filter(|m| m.executable && m.is_file() && !m.path.contains("library-"));
-        text.map(|m| {
-            let mut bytes = vec![0; (m.end - m.start) as usize];
-            memory.read_exact_at(&mut bytes, m.start).expect("text is readable");
-            (m.path.clone(), bytes)
-        })
-        .collect()
-    }
-
-    fn memory_of_ours(&self) -> usize {
-        maps::read(self.pid()).expect("it lives").iter().filter(|m| m.path.contains("rstap")).count()
-    }
-
-    fn finish(self) {
-        let Survivor { mut child, to, mut from } = self;
-        drop(to);
-        let mut rest = String::new();
-        from.read_to_string(&mut rest).expect("it writes");
-        let ended = child.wait().expect("it ends");
-        assert!(ended.success() && rest == "right\n", "{ended:?} {rest}");
-    }
-}
 
 /// A process that attaches to a target, lets it be hit for a while, and detaches.
 struct Tracing {
@@ -124,34 +55,8 @@ impl Tracing {
 
     /// Kills it at its n-th system call; how many it made, and whether that came before its end.
     fn kill_at(mut self, n: u64) -> (u64, bool) {
-        let pid = self.child.id() as i32;
-        let mut running = std::collections::HashSet::new();
-        for tid in status::threads(pid) {
-            sys::seize(tid, libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACECLONE).expect("our child");
-            sys::interrupt(tid).expect("it is ours");
-            running.insert(tid);
-        }
-        self.gate.write_all(b"\n").expect("it waits");
-        let mut count = 0;
-        let mut killed = false;
-        while let Ok(Some((tid, status))) = sys::wait(-1, true) {
-            match status {
-                Status::Stopped(signal, event) => {
-                    if event == 0 && signal == libc::SIGTRAP | 0x80 {
-                        count += 1;
-                    }
-                    if count == n && !killed {
-                        sys::kill(pid, libc::SIGKILL);
-                        killed = true;
-                    }
-                    let own = if event == 0 && signal & 0x80 == 0 { signal } else { 0 };
-                    let _ = sys::resume(tid, Resume::ToSystemCall, own);
-                }
-                _ if tid == pid => break,
-                _ => {}
-            }
-        }
-        (count, killed)
+        let open = || self.gate.write_all(b"\n").expect("it waits");
+        survivor::kill_at(&self.child, n, open, |_| true)
     }
 
     /// Kills it at no particular moment.
@@ -203,7 +108,7 @@ fn stress(args: &str, short: u64) {
     let library = build("library.c", &["-shared", "-fPIC"]);
     let library_path: PathBuf = library.path.clone();
     let args = args.replace("LIBRARY", &library_path.display().to_string());
-    let mut survivor = Survivor::start(&target, &args);
+    let mut survivor = Survivor::start(&target.path, &args);
     let text = survivor.text();
     let wanted = std::env::var("RSTAP_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(short);
     let whole = Tracing::prepare(&survivor, &target, &library).count();
@@ -234,15 +139,12 @@ fn stress(args: &str, short: u64) {
     for _ in 0..20 {
         trace(survivor.pid(), &target, &library);
         survivor.must_be_alive("after the last");
-        if survivor.memory_of_ours() == 0 {
+        if survivor.memory_of_ours().is_empty() {
             break;
         }
     }
-    assert_eq!(survivor.memory_of_ours(), 0);
-    for ((path, was), (_, is)) in text.iter().zip(survivor.text()) {
-        let differs = was.iter().zip(&is).position(|(was, is)| was != is);
-        assert_eq!(differs.map(|at| &is[at..(at + 16).min(is.len())]), None, "{path} {differs:x?}");
-    }
+    assert_eq!(survivor.memory_of_ours(), [""; 0]);
+    survivor.must_have_text(&text);
     survivor.finish();
 }
 
