@@ -122,7 +122,9 @@ struct Stage {
 
 impl Stage {
     fn new(script: &Script) -> Stage {
-        let program = rstap_codegen::compile(script).expect("it compiles");
+        let mut program = rstap_codegen::compile(script).expect("it compiles");
+        // A busy machine can take the cpu from the holder of a lock for longer than the default tries last.
+        program.limits.max_try_lock = 1_000_000;
         let mapped = Mapped::new(&program.image);
         let plan = setup::plan(program.arena.size, 1 << 16).expect("the arena is small");
         let memory = vec![Line([0; 8]); plan.size.div_ceil(64) as usize];
@@ -200,8 +202,8 @@ impl Env for Thread {
         true
     }
 
-    fn pause_us(&self, _us: u64) {
-        std::thread::yield_now();
+    fn pause_us(&self, us: u64) {
+        std::thread::sleep(std::time::Duration::from_micros(us));
     }
 
     fn time_ns(&self, _clock: Clock) -> i64 {
