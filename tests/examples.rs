@@ -1,5 +1,6 @@
 //! Every script of examples/ on a real program: runs the first command in the script's head and looks for what
-//! tests/examples/cases.txt says it shows. An example without a case is a failure.
+//! tests/examples/cases.txt says it shows, on standard output and in what the head says is printed. An example without a
+//! case is a failure.
 //!
 //! Each trial names what it needs; without it the trial is skipped by name, and fails when `CI=true`.
 
@@ -88,8 +89,17 @@ fn check(script: &Path, case: &Case) -> Result<(), String> {
         if !stdout.lines().any(|line| matches(line, wanted)) {
             return Err(format!("rstap {shown}\nno line is like `{wanted}` in\n{stdout}\n{stderr}"));
         }
+        if !printed(&text).any(|line| matches(line, wanted)) {
+            return Err(format!("its head shows no line like `{wanted}`; rstap {shown} printed\n{stdout}"));
+        }
     }
     Ok(())
+}
+
+/// The lines that a script's head says are printed: the indented ones after `# prints`.
+fn printed(script: &str) -> impl Iterator<Item = &str> {
+    let head = script.lines().take_while(|line| line.starts_with('#'));
+    head.skip_while(|line| !line.starts_with("# prints")).filter_map(|line| line.strip_prefix("#   "))
 }
 
 fn prepare(case: &Case, folder: &str) -> Result<(), String> {
