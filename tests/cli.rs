@@ -242,6 +242,22 @@ fn switch_file_goes_on_in_numbered_files() {
 }
 
 #[test]
+fn output_goes_on_in_other_files_when_one_is_full() {
+    let path = scratch().join("rotated");
+    let name = path.to_str().expect("its path is UTF-8");
+    let script = r#"probe begin { for (i = 0; i < 20000; i++) printf("%0199d\n", i) exit() }"#;
+    let outcome = rstap(&["-o", name, "-S", "1,3", "-DMAXACTION=1000000", "-e", script], &Plan::default());
+    assert!(outcome.status.is_success(), "{}", stderr(&outcome));
+    assert!(!path.exists() && !scratch().join("rotated.0").exists());
+    let read = |n| fs::read_to_string(format!("{name}.{n}")).expect("it was written");
+    let kept: String = (1..4).map(read).collect();
+    let (first, last) = (kept.lines().next(), kept.lines().last());
+    let line = |n| format!("{n:0199}");
+    assert_eq!((first, last), (Some(&*line((1 << 20) / 200)), Some(&*line(19_999))));
+    assert_eq!(kept.lines().count(), 20_000 - (1 << 20) / 200);
+}
+
+#[test]
 fn print_regs_prints_the_registers_at_the_probe() {
     let script =
         r#"probe process("./basic").function("add") { printf("RIP: %016x\n", uaddr()) print_regs() exit() }"#;

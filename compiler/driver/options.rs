@@ -1,12 +1,13 @@
 //! The command line, in two steps: [`Given`] is what the user typed, [`Options`] what the run needs. Options follow
 //! stap(1); those that only make sense for a kernel module are accepted and have no effect.
 
-use rstap_host::Backend;
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{ArgAction, Parser};
 use rstap_abi::limits::Limits;
+use rstap_host::{Backend, Rotation};
 
 use crate::foreign;
 
@@ -54,6 +55,9 @@ struct Given {
     /// Write output to FILE (% of strftime(3) are replaced)
     #[arg(short = 'o', value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Go on in another file after MEGABYTES (FILE.0, FILE.1, …), and keep the last COUNT of them (with -o)
+    #[arg(short = 'S', value_name = "MEGABYTES[,COUNT]", requires = "output", value_parser = rotation)]
+    rotation: Option<Rotation>,
     /// End after SECONDS
     #[arg(short = 'T', value_name = "SECONDS")]
     timeout: Option<u64>,
@@ -238,6 +242,7 @@ pub struct Options {
     pub watch: Watch,
     pub last_pass: u8,
     pub output: Option<PathBuf>,
+    pub rotation: Option<Rotation>,
     pub timeout: Option<Duration>,
     pub limits: Limits,
     pub globals: Vec<(String, String)>,
@@ -300,6 +305,17 @@ fn digits(text: &str) -> Result<String, String> {
     }
 }
 
+/// The value of `-S`.
+fn rotation(text: &str) -> Result<Rotation, String> {
+    let (megabytes, files) = text.split_once(',').map_or((text, None), |(size, files)| (size, Some(files)));
+    let positive = |text: &str| text.parse::<NonZeroU64>();
+    let bytes = positive(megabytes).ok().and_then(|size| size.checked_mul(NonZeroU64::new(1 << 20)?));
+    match (bytes, files.map(positive).transpose()) {
+        (Some(size), Ok(files)) => Ok(Rotation { size, files }),
+        _ => Err("expected megabytes and, after a comma, how many files to keep, as in 10,3".to_owned()),
+    }
+}
+
 /// Verbosity of the passes: -v for all, and --vp.
 fn verbosity(given: &Given) -> [u8; 5] {
     let mut verbose = [given.verbose; 5];
@@ -343,6 +359,7 @@ fn options(given: Given) -> Result<Options, String> {
         watch,
         last_pass: given.last_pass,
         output: given.output,
+        rotation: given.rotation,
         timeout: given.timeout.map(Duration::from_secs),
         limits,
         globals: given.globals.iter().map(|g| pair("-G", g)).collect::<Result<_, _>>()?,
@@ -478,6 +495,20 @@ mod tests {
         assert_eq!(options.limits.overload_threshold, u64::MAX);
         let options = parse(&["-DSTP_OVERLOAD_THRESHOLD=7LL", "-e", ""]).unwrap();
         assert_eq!(options.limits.overload_threshold, 7);
+    }
+
+    #[test]
+    fn rotation_has_a_size_and_perhaps_a_number_of_files() {
+        let rotation =
+            |text| parse(&["-o", "out", "-S", text, "-e", ""]).map(|options| options.rotation.unwrap());
+        let of =
+            |size, files| Rotation { size: NonZeroU64::new(size).unwrap(), files: NonZeroU64::new(files) };
+        assert_eq!(rotation("2").unwrap(), of(2 << 20, 0));
+        assert_eq!(rotation("1,3").unwrap(), of(1 << 20, 3));
+        for wrong in ["", "0", "1,0", "1,", "x", "99999999999999999999"] {
+            assert!(rotation(wrong).unwrap_err().contains("as in 10,3"), "{wrong}");
+        }
+        assert!(parse(&["-S", "2", "-e", ""]).unwrap_err().contains("-o"));
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub fn run(program: Program, options: &Options) -> bool {
             Watch::Matching => Target::None,
         },
         output: options.output.clone(),
+        rotation: options.rotation,
         verbose: options.verbose[4],
         timing: options.timing,
         timeout: options.timeout,

@@ -1,7 +1,7 @@
 //! Pass 5: plant the probes of a program, run its handlers, drain their output.
 //!
 //! [`session`] is the way in, [`Running`] for programs that wait for other things too. Below it: [`backend`] finds hits, [`dispatch`] runs handlers with [`environment`] as the
-//! core's surroundings, [`output`] drains the ring, [`timers`] run beside. [`process`], [`breakpoint`] and
+//! core's surroundings, [`output`] drains the ring into a [`sink`], [`timers`] run beside. [`process`], [`breakpoint`] and
 //! [`patch`] know processes and instructions and nothing of sessions.
 
 pub mod backend;
@@ -18,6 +18,7 @@ pub mod process;
 mod running;
 pub mod session;
 mod signals;
+pub mod sink;
 pub mod symbols;
 mod sys;
 pub mod timers;
@@ -28,4 +29,5 @@ pub use backend::ptrace::{Cleaned, command_words};
 pub use cleanup::clean;
 pub use running::Running;
 pub use session::{Backend, Options, Outcome, Session, SessionError, Target};
+pub use sink::Rotation;
 pub use symbols::DebugPlaces;

@@ -10,7 +10,6 @@
 //! goes on.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 use std::io::{self, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,6 +22,7 @@ use rstap_core::output::{self, Consumer, Record};
 use rstap_program::Program;
 
 use crate::notes::Notes;
+use crate::sink::Sink;
 
 /// Time between two looks at the ring.
 pub const PERIOD: Duration = Duration::from_millis(5);
@@ -42,52 +42,6 @@ pub struct OutputError {
     /// Why.
     #[source]
     pub error: io::Error,
-}
-
-/// Where output goes.
-#[derive(Debug)]
-pub enum Sink {
-    /// Standard output.
-    Stdout,
-    /// A file (-o).
-    File {
-        /// The file.
-        file: File,
-        /// As given.
-        name: String,
-        /// How many files there were before it.
-        number: u64,
-    },
-}
-
-impl Sink {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match self {
-            Sink::Stdout => {
-                let mut out = io::stdout().lock();
-                out.write_all(bytes)?;
-                out.flush()
-            }
-            Sink::File { file, .. } => file.write_all(bytes),
-        }
-    }
-
-    /// Goes on in the next file: `NAME.1`, `NAME.2` and so on. Standard output has none.
-    fn switch_file(&mut self) -> io::Result<()> {
-        if let Sink::File { file, name, number } = self {
-            *number += 1;
-            *file = File::create(format!("{name}.{number}"))?;
-        }
-        Ok(())
-    }
-
-    fn name(&self) -> String {
-        match self {
-            Sink::Stdout => "standard output".to_owned(),
-            Sink::File { name, number: 0, .. } => name.clone(),
-            Sink::File { name, number, .. } => format!("{name}.{number}"),
-        }
-    }
 }
 
 /// Something to be written, in order.

@@ -35,12 +35,13 @@ use crate::dispatch::{Shared, Worker, WorkerMemory};
 use crate::environment::is_alive;
 use crate::mapping::{ArenaMapping, ImageMapping, MappingError};
 use crate::notes::Notes;
-use crate::output::{Output, Sink};
+use crate::output::Output;
 use crate::process::access::AccessError;
 use crate::process::filter::MissingModule;
 use crate::process::newcomers::Newcomers;
 use crate::process::{Handle, Modules, status};
 use crate::signals::Signals;
+use crate::sink::{Rotation, Sink};
 use crate::symbols::{DebugPlaces, Symbols};
 use crate::timers::{Due, Stop, Timers};
 use crate::timing::Timing;
@@ -65,6 +66,8 @@ pub struct Options {
     pub target: Target,
     /// Output goes here instead of standard output (-o).
     pub output: Option<PathBuf>,
+    /// And in more files after that one (-S).
+    pub rotation: Option<Rotation>,
     /// Number of -v.
     pub verbose: u8,
     /// Ends the session after this time (-T).
@@ -103,6 +106,7 @@ impl Default for Options {
         Options {
             target: Target::None,
             output: None,
+            rotation: None,
             verbose: 0,
             timeout: None,
             suppress_warnings: false,
@@ -308,13 +312,11 @@ impl Session {
         if let Some(output) = &self.output {
             let clone = output.try_clone();
             let failed = |error| SessionError::System { what: "the output", error };
-            let sink = |file| Sink::File { file, name: "the given output".to_owned(), number: 0 };
-            return clone.map(sink).map_err(failed);
+            return clone.map(Sink::opened).map_err(failed);
         }
         match &self.options.output {
             None => Ok(Sink::Stdout),
-            Some(path) => File::create(path)
-                .map(|file| Sink::File { file, name: path.display().to_string(), number: 0 })
+            Some(path) => Sink::create(path, self.options.rotation)
                 .map_err(|error| SessionError::OutputFile { path: path.clone(), error }),
         }
     }
