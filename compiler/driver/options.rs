@@ -55,8 +55,8 @@ struct Given {
     /// Write output to FILE (% of strftime(3) are replaced)
     #[arg(short = 'o', value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Go on in another file after MEGABYTES (FILE.0, FILE.1, …), and keep the last COUNT of them (with -o)
-    #[arg(short = 'S', value_name = "MEGABYTES[,COUNT]", requires = "output", value_parser = rotation)]
+    /// With -o: go on in another file after MEGABYTES (FILE.0, FILE.1, …); N,COUNT keeps the last COUNT of them
+    #[arg(short = 'S', value_name = "MEGABYTES", requires = "output", value_parser = rotation)]
     rotation: Option<Rotation>,
     /// End after SECONDS
     #[arg(short = 'T', value_name = "SECONDS")]

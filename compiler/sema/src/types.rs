@@ -2,7 +2,7 @@
 //! that two slots are one or that a slot is a long, a string or a statistic. A clash names both places.
 
 use rstap_abi::builtins::{Arg, Ret};
-use rstap_syntax::ast::{BinaryOp, TypeName};
+use rstap_syntax::ast::{BinaryOp, Sort, SortBy, TypeName};
 use rstap_syntax::diagnostic::Diagnostic;
 use rstap_syntax::source::Span;
 
@@ -320,6 +320,9 @@ impl<'t> Inference<'t> {
                 if let Some(local) = walk.value {
                     let local = self.local(local);
                     self.unify(local, Found::Slot(value), walk.token);
+                }
+                if let Some(Sort { by: SortBy::Value(Some(_)), .. }) = walk.sort {
+                    self.require(Found::Slot(value), Ty::Stat, walk.token);
                 }
                 self.parts(walk.map, &walk.slice);
                 walk.limit.iter().for_each(|e| self.long(e));
