@@ -54,23 +54,23 @@ pub struct Exits {
 
 /// The function's boundaries and branches.
 #[derive(Clone, Debug)]
-pub struct Flow<'a> {
-    start: u64,
-    bytes: &'a [u8],
-    padding: &'a [u8],
+pub struct Flow {
+    range: Range<u64>,
+    bytes: Vec<u8>,
+    padding: Vec<u8>,
     boundaries: Vec<u64>,
     branches: Vec<Branch>,
     unknown: Option<u64>,
     exits: Exits,
 }
 
-impl<'a> Flow<'a> {
+impl Flow {
     /// Of the function at `start` with these bytes, without breakpoints or jumps of ours.
-    pub fn new(start: u64, bytes: &'a [u8], memory: &dyn Memory) -> Result<Flow<'a>, Refusal> {
+    pub fn new(start: u64, bytes: Vec<u8>, memory: &dyn Memory) -> Result<Flow, Refusal> {
         let mut flow = Flow {
-            start,
-            bytes,
-            padding: &[],
+            range: start..start.wrapping_add(bytes.len() as u64),
+            bytes: Vec::new(),
+            padding: Vec::new(),
             boundaries: Vec::new(),
             branches: Vec::new(),
             unknown: None,
@@ -78,7 +78,7 @@ impl<'a> Flow<'a> {
         };
         let mut found = Found::default();
         let mut last = None;
-        for instruction in Decoder::with_ip(64, bytes, start, DecoderOptions::NONE).iter() {
+        for instruction in Decoder::with_ip(64, &bytes, start, DecoderOptions::NONE).iter() {
             if instruction.is_invalid() {
                 return Err(Refusal::NotAnInstruction { address: instruction.ip() });
             }
@@ -101,12 +101,13 @@ impl<'a> Flow<'a> {
             flow.unknown = found.computed;
         }
         flow.branches.sort_unstable();
+        flow.bytes = bytes;
         Ok(flow)
     }
 
     /// The same with what is known to be padding behind it, up to the next function.
     #[must_use]
-    pub fn with_padding(self, padding: &'a [u8]) -> Flow<'a> {
+    pub fn with_padding(self, padding: Vec<u8>) -> Flow {
         Flow { padding, ..self }
     }
 
@@ -123,8 +124,8 @@ impl<'a> Flow<'a> {
 
     /// Up to `len` bytes from an address on that are never run when what is before them does not lead there: padding
     /// up to the next thing that is something else, or that a branch goes to.
-    pub fn dead_bytes(&self, address: u64, len: usize) -> &'a [u8] {
-        let bytes = if address >= self.end() { self.padding } else { self.bytes_from(address) };
+    pub fn dead_bytes(&self, address: u64, len: usize) -> &[u8] {
+        let bytes = if address >= self.end() { &self.padding } else { self.bytes_from(address) };
         let mut dead = 0;
         for instruction in Decoder::with_ip(64, bytes, address, DecoderOptions::NONE).iter() {
             let at = instruction.ip();
@@ -139,7 +140,7 @@ impl<'a> Flow<'a> {
 
     /// The address behind it.
     pub fn end(&self) -> u64 {
-        self.start.wrapping_add(self.bytes.len() as u64)
+        self.range.end
     }
 
     /// Whether an instruction begins here.
@@ -148,8 +149,8 @@ impl<'a> Flow<'a> {
     }
 
     /// Its bytes from an address on; none outside.
-    pub fn bytes_from(&self, address: u64) -> &'a [u8] {
-        let offset = usize::try_from(address.wrapping_sub(self.start)).unwrap_or(usize::MAX);
+    pub fn bytes_from(&self, address: u64) -> &[u8] {
+        let offset = usize::try_from(address.wrapping_sub(self.range.start)).unwrap_or(usize::MAX);
         self.bytes.get(offset..).unwrap_or_default()
     }
 
@@ -165,7 +166,7 @@ impl<'a> Flow<'a> {
     }
 
     fn contains(&self, address: u64) -> bool {
-        (self.start..self.end()).contains(&address)
+        self.range.contains(&address)
     }
 
     fn follow(&mut self, instruction: &Instruction, found: &mut Found) {
@@ -190,7 +191,9 @@ impl<'a> Flow<'a> {
             found.tables.push(Table { at, from });
         }
         // An address inside the function may be stored and jumped to.
-        if let Some(to) = address_taken(instruction).filter(|to| *to != self.start && self.contains(*to)) {
+        if let Some(to) =
+            address_taken(instruction).filter(|to| *to != self.range.start && self.contains(*to))
+        {
             self.branches.push(Branch { to, from });
         }
         if is_jump && found.is_computed(instruction) {
@@ -203,25 +206,53 @@ impl<'a> Flow<'a> {
 
     fn read_table(&mut self, table: Table, memory: &dyn Memory) {
         let is_code = |address: &u64| memory.is_code(*address);
+        let mut entries = Entries::new(table.at, memory);
         let distances = (0..MAX_ENTRIES).map_while(|entry| {
-            let mut bytes = [0; 4];
-            let all = memory.read(table.at.wrapping_add(entry * 4), &mut bytes);
-            all.then(|| table.at.wrapping_add(i64::from(i32::from_le_bytes(bytes)) as u64))
-        });
-        let addresses = (0..MAX_ENTRIES).map_while(|entry| {
-            let mut bytes = [0; 8];
-            let all = memory.read(table.at.wrapping_add(entry * 8), &mut bytes);
-            all.then(|| u64::from_le_bytes(bytes))
+            let distance = i32::from_le_bytes(entries.read(entry)?);
+            Some(table.at.wrapping_add(i64::from(distance) as u64))
         });
         // Entries elsewhere go to the function's cold part.
         let branch = |to: u64| Branch { to, from: table.from };
-        let own = self.start..self.end();
+        let own = self.range.clone();
         let is_own = |branch: &Branch| own.contains(&branch.to);
         let (near, far): (Vec<_>, Vec<_>) = distances.take_while(is_code).map(branch).partition(is_own);
+        let addresses = (0..MAX_ENTRIES).map_while(|entry| entries.read(entry).map(u64::from_le_bytes));
         let (here, there): (Vec<_>, Vec<_>) = addresses.take_while(is_code).map(branch).partition(is_own);
         self.branches.extend(near.into_iter().chain(here));
         self.exits.distances.extend(far);
         self.exits.addresses.extend(there);
+    }
+}
+
+/// A table, read some entries at a time: each read of another process is a system call.
+struct Entries<'a> {
+    table: u64,
+    memory: &'a dyn Memory,
+    known: Range<u64>,
+    bytes: [u8; BLOCK],
+}
+
+/// Bytes read at a time, at multiples of this, so that no block is partly in a page that is not there.
+const BLOCK: usize = 128;
+
+impl<'a> Entries<'a> {
+    fn new(table: u64, memory: &'a dyn Memory) -> Entries<'a> {
+        Entries { table, memory, known: 0..0, bytes: [0; BLOCK] }
+    }
+
+    fn read<const LEN: usize>(&mut self, index: u64) -> Option<[u8; LEN]> {
+        let at = self.table.wrapping_add(index.wrapping_mul(LEN as u64));
+        let start = at & !(BLOCK as u64 - 1);
+        let end = start.wrapping_add(BLOCK as u64);
+        if !self.known.contains(&at) && self.memory.read(start, &mut self.bytes) {
+            self.known = start..end;
+        }
+        let known = (at - start) as usize..(at - start) as usize + LEN;
+        if self.known.contains(&at) && known.end <= BLOCK {
+            return self.bytes[known].try_into().ok();
+        }
+        let mut entry = [0; LEN];
+        self.memory.read(at, &mut entry).then_some(entry)
     }
 }
 

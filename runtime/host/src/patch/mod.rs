@@ -116,12 +116,12 @@ const MAX_RUN: u64 = 48;
 
 impl Jump {
     /// A jump at the instruction at `site` of a function. `flow` is the function's.
-    pub fn new(flow: &flow::Flow<'_>, site: u64) -> Result<Jump, Refused> {
+    pub fn new(flow: &flow::Flow, site: u64) -> Result<Jump, Refused> {
         Jump::over(flow, site, site, &[site])
     }
 
     /// A jump that takes threads to a hit before the return instruction at `at`; the shortest there is.
-    pub fn at_return(flow: &flow::Flow<'_>, at: u64) -> Result<Jump, Refused> {
+    pub fn at_return(flow: &flow::Flow, at: u64) -> Result<Jump, Refused> {
         let mut site = at;
         loop {
             let refused = match Jump::over(flow, site, at, &[at]) {
@@ -143,7 +143,7 @@ impl Jump {
 
     /// A jump at `site` with hits there and at the return instruction at `at`, for functions that are too short for
     /// two jumps.
-    pub fn through(flow: &flow::Flow<'_>, site: u64, at: u64) -> Result<Jump, Refused> {
+    pub fn through(flow: &flow::Flow, site: u64, at: u64) -> Result<Jump, Refused> {
         if at.checked_sub(site).is_none_or(|len| len > MAX_RUN) {
             return Err(Refused::NotABoundary);
         }
@@ -151,7 +151,7 @@ impl Jump {
     }
 
     /// Displaces what is from `site` to the instruction at `last`, and as much behind it as a jump needs.
-    fn over(flow: &flow::Flow<'_>, site: u64, last: u64, hits: &[u64]) -> Result<Jump, Refused> {
+    fn over(flow: &flow::Flow, site: u64, last: u64, hits: &[u64]) -> Result<Jump, Refused> {
         let room = flow.end().checked_sub(site).ok_or(Refused::NotABoundary)?;
         if !flow.is_boundary(site) {
             return Err(Refused::NotABoundary);
@@ -181,7 +181,7 @@ impl Jump {
         Ok(jump)
     }
 
-    fn check_targets(&self, flow: &flow::Flow<'_>) -> Result<(), Refused> {
+    fn check_targets(&self, flow: &flow::Flow) -> Result<(), Refused> {
         let inside = self.inside();
         if inside.is_empty() {
             return Ok(());

@@ -36,7 +36,7 @@ fn hex(text: &str) -> Vec<u8> {
 
 fn jump_in(code: &str, site: u64, tables: &Tables) -> Result<Jump, Refused> {
     let code = hex(code);
-    Jump::new(&Flow::new(0x1000, &code, tables)?, site)
+    Jump::new(&Flow::new(0x1000, code, tables)?, site)
 }
 
 fn jump(code: &str, site: u64) -> Result<Jump, Refused> {
@@ -146,7 +146,7 @@ fn tail_calls_through_pointers_leave_the_function() {
 
 #[test]
 fn a_return_is_reached_by_a_jump_before_it() {
-    let flow = |code: &'static [u8]| Flow::new(0x1000, code, &Nothing).expect("it decodes");
+    let flow = |code: &'static [u8]| Flow::new(0x1000, code.to_vec(), &Nothing).expect("it decodes");
     // push rbx; mov eax,edi; xor ecx,ecx; pop rbx; ret: the shortest run of five bytes
     let code = flow(&[0x53, 0x89, 0xf8, 0x31, 0xc9, 0x5b, 0xc3]);
     assert_eq!(code.exits().returns, [0x1006]);
@@ -165,7 +165,7 @@ fn a_return_is_reached_by_a_jump_before_it() {
     let short = flow(&[0x8d, 0x47, 0x01, 0xc3]);
     assert_eq!(Jump::at_return(&short, 0x1003), Err(Refused::TooShort { bytes: 4 }));
     assert_eq!(Jump::new(&short, 0x1000), Err(Refused::TooShort { bytes: 4 }));
-    let padded = short.with_padding(&[0x66, 0x90]);
+    let padded = short.with_padding(vec![0x66, 0x90]);
     let jump = Jump::through(&padded, 0x1000, 0x1003).expect("it fits");
     assert_eq!((jump.hits(), jump.end(), jump.inside()), (&[0x1000, 0x1003][..], 0x1005, 0x1001..0x1005));
     assert_eq!(jump.original(), [0x8d, 0x47, 0x01, 0xc3, 0x66]);
@@ -182,7 +182,7 @@ fn a_return_is_reached_by_a_jump_before_it() {
 fn ways_out_are_told_apart() {
     let exits = |code: &str, tables: &Tables| {
         let code = hex(code);
-        Flow::new(0x1000, &code, tables).expect("it decodes").exits().clone()
+        Flow::new(0x1000, code, tables).expect("it decodes").exits().clone()
     };
     let none = Tables::default();
     // test; jne elsewhere; ret 8; call out; ud2
@@ -278,8 +278,8 @@ mod running {
             let start = patched.put(0, &code);
             // Data and callees behind the last ret belong to the page only.
             let flow = match name {
-                "data behind it" => Flow::new(start, &code[..11], &Nothing),
-                _ => Flow::new(start, &code, &Nothing),
+                "data behind it" => Flow::new(start, code[..11].to_vec(), &Nothing),
+                _ => Flow::new(start, code.clone(), &Nothing),
             };
             let jump = Jump::new(&flow.expect("it decodes"), start).expect(name);
             let copy: Slot = jump.copy(start + 4096, &|_, _| Vec::new()).expect(name);

@@ -13,6 +13,7 @@ use super::tracer::Tracer;
 use crate::backend::Handlers;
 use crate::backend::inject::code::{self, Functions};
 use crate::backend::inject::{Injector, at_return};
+use crate::breakpoint::Refusal;
 use crate::patch::flow::{Flow, Memory};
 use crate::patch::{Jump, Refused};
 use crate::process::Mapping;
@@ -100,16 +101,15 @@ enum Unplanned {
     Entered(u64),
 }
 
-/// A piece of code with its bytes.
+/// A piece of code, with where its branches go.
 struct Part {
     range: Range<u64>,
-    bytes: Vec<u8>,
-    padding: Vec<u8>,
+    flow: Result<Flow, Refusal>,
 }
 
 impl Part {
-    fn flow(&self, memory: &Clean<'_>) -> Result<Flow<'_>, Refused> {
-        Ok(Flow::new(self.range.start, &self.bytes, memory)?.with_padding(&self.padding))
+    fn flow(&self) -> Result<&Flow, Refused> {
+        self.flow.as_ref().map_err(|refusal| Refused::from(*refusal))
     }
 }
 
@@ -181,7 +181,7 @@ impl Planner<'_> {
             None => {
                 let range = self.functions.at(self.pid, self.mapping, address)?;
                 let bytes = self.clean.copy(&range)?;
-                let flow = Flow::new(range.start, &bytes, &self.clean).ok();
+                let flow = Flow::new(range.start, bytes, &self.clean).ok();
                 let branches =
                     flow.map(|flow| flow.exits().branches.iter().map(|branch| branch.to).collect());
                 self.neighbours.insert(range.start, (range.end, branches));
@@ -195,14 +195,16 @@ impl Planner<'_> {
     fn part(&mut self, address: u64) -> Option<Part> {
         let range = self.functions.at(self.pid, self.mapping, address)?;
         let gap = self.functions.gap_behind(self.pid, self.mapping, &range);
-        Some(Part { bytes: self.clean.copy(&range)?, padding: self.clean.copy(&gap)?, range })
+        let (bytes, padding) = (self.clean.copy(&range)?, self.clean.copy(&gap)?);
+        let flow = Flow::new(range.start, bytes, &self.clean).map(|flow| flow.with_padding(padding));
+        Some(Part { range, flow })
     }
 
     fn jumps(&mut self, part: &Part, address: u64, probes: Vec<ProbeAt>) -> Result<Vec<Planned>, Refused> {
-        let flow = part.flow(&self.clean)?;
+        let flow = part.flow()?;
         let returning = at_return(&probes);
         if returning.is_empty() {
-            return Ok(vec![(Jump::new(&flow, address)?, vec![probes])]);
+            return Ok(vec![(Jump::new(flow, address)?, vec![probes])]);
         }
         if address != part.range.start {
             return Err(Refused::NotAnEntry);
@@ -210,20 +212,20 @@ impl Planner<'_> {
         if self.functions.is_go(self.pid, self.mapping) {
             return Err(Refused::MovingStacks);
         }
-        let others = self.other_parts(part, &flow)?;
+        let others = self.other_parts(part, flow)?;
         let mut returns = Vec::new();
         for flow in &others {
-            let flow = flow.flow(&self.clean)?;
+            let flow = flow.flow()?;
             for at in &flow.exits().returns {
-                returns.push(Jump::at_return(&flow, *at)?);
+                returns.push(Jump::at_return(flow, *at)?);
             }
         }
-        let mut entry = Jump::new(&flow, address);
+        let mut entry = Jump::new(flow, address);
         for &at in &flow.exits().returns {
-            match (&entry, Jump::at_return(&flow, at)) {
+            match (&entry, Jump::at_return(flow, at)) {
                 (Ok(entry), Ok(jump)) if jump.site() >= entry.end() => returns.push(jump),
                 (_, jump) => {
-                    let through = Jump::through(&flow, address, at);
+                    let through = Jump::through(flow, address, at);
                     // What is wrong with the jump itself says more.
                     entry = Ok(through.map_err(|refused| jump.err().unwrap_or(refused))?);
                 }
@@ -238,7 +240,7 @@ impl Planner<'_> {
     }
 
     /// The parts of a function that lie elsewhere, if it is known of all ways out where they lead.
-    fn other_parts(&mut self, main: &Part, flow: &Flow<'_>) -> Result<Vec<Part>, Refused> {
+    fn other_parts(&mut self, main: &Part, flow: &Flow) -> Result<Vec<Part>, Refused> {
         let entry = main.range.start;
         let mut parts: Vec<Part> = Vec::new();
         let mut unread = vec![(flow.exits().clone(), flow.unknown())];
@@ -257,7 +259,7 @@ impl Planner<'_> {
                     && self.functions.is_cold_part(self.pid, self.mapping, entry, branch.to);
                 match self.part(branch.to).filter(|_| is_own) {
                     Some(part) => {
-                        let flow = part.flow(&self.clean)?;
+                        let flow = part.flow()?;
                         unread.push((flow.exits().clone(), flow.unknown()));
                         parts.push(part);
                     }
