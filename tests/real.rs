@@ -52,6 +52,7 @@ fn main() -> ExitCode {
         ),
         trial("redis_survives_attach_and_detach", programs(redis::PROGRAMS), redis::attach_and_interrupt),
         trial("redis_survives_sigterm_and_sighup", programs(redis::PROGRAMS), redis::attach_and_terminate),
+        trial("redis_has_as_many_hits_as_commands", programs(redis::PROGRAMS), redis::counts_are_exact),
         trial("strace_sees_the_same_system_calls", programs(&["strace", "python3"]), strace::same_calls),
         trial("debuginfod_has_a_debug_file", programs(debuginfod::PROGRAMS), debuginfod::fetched_once),
         trial("first_example_on_ls", Ok(()), first_example),

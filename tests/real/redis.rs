@@ -6,8 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
+use crate::support::crowd::{Rstap, number_after};
 use crate::support::process::{Plan, run};
 use crate::support::{RSTAP, scratch};
 use crate::{ensure, texts};
@@ -48,6 +50,35 @@ fn attach_and_signal(name: &str, signals: &[Signal]) -> Result<(), String> {
     load.kill().and_then(|()| load.wait()).map_err(|error| error.to_string())?;
     let answer = server.ask("PING")?;
     ensure(answer.trim() == "PONG", "the server answers", &answer)
+}
+
+/// As many hits as the server says it has had commands, by either backend.
+pub fn counts_are_exact() -> Result<(), String> {
+    let server = Server::start(&scratch().join("redis-counts"))?;
+    for backend in ["ptrace", "inject"] {
+        let before = server.commands()?;
+        let script = "global n probe process(\"/usr/bin/redis-server\").function(\"processCommand\") { n++ }\n\
+                      probe end { println(\"counted \", n) }";
+        let args = ["--backend", backend, "-x", &server.process.id().to_string()];
+        let mut rstap = Rstap::start(script, &args);
+        let load = Command::new("redis-benchmark")
+            .arg("-s")
+            .arg(&server.socket)
+            .args(["-q", "-c", "4", "-n", "500", "-t", "set,incr"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .status();
+        ensure(load.is_ok_and(|status| status.success()), "the load ends", "a failure")?;
+        kill(Pid::from_raw(rstap.pid().cast_signed()), Signal::SIGINT).map_err(|error| error.to_string())?;
+        let (stdout, stderr) = rstap.rest();
+        let _ = rstap.child.wait();
+        let count = number_after(&stdout, "counted ").unwrap_or(0);
+        // The first question came between the answers.
+        let truth = server.commands()? - before - 1;
+        let seen = format!("{backend}: {stdout}{stderr}");
+        ensure(count == truth && truth > 1000, &format!("{truth} commands expected"), &seen)?;
+    }
+    Ok(())
 }
 
 struct Server {
@@ -92,6 +123,14 @@ impl Server {
         let output = Command::new("redis-cli").arg("-s").arg(&self.socket).arg(question).output();
         let output = output.map_err(|error| format!("redis-cli: {error}"))?;
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// The commands that it has had so far.
+    fn commands(&self) -> Result<u64, String> {
+        let output = Command::new("redis-cli").arg("-s").arg(&self.socket).args(["INFO", "stats"]).output();
+        let output = output.map_err(|error| format!("redis-cli: {error}"))?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        number_after(&text, "total_commands_processed:").ok_or_else(|| format!("no count in {text}"))
     }
 
     /// A load that goes on until it is killed.
