@@ -1,6 +1,6 @@
 //! Walks over the AST: every expression in a block.
 
-use rstap_syntax::ast::{AccessKind, Block, Expr, ExprKind, PrintStyle, Stmt, StmtKind, Target, TargetBase};
+use rstap_syntax::ast::{AccessKind, Block, Expr, ExprKind, PrintStyle, Stmt, StmtKind, Target};
 
 /// Calls `visit` on every expression in a block, outer ones first.
 pub fn each_expr_in<'a>(block: &'a Block, visit: &mut impl FnMut(&'a Expr)) {
@@ -88,10 +88,7 @@ pub fn each_expr<'a>(expr: &'a Expr, visit: &mut impl FnMut(&'a Expr)) {
 
 /// The script expressions in a target variable.
 pub fn target_parts(target: &Target) -> Vec<&Expr> {
-    let base = match &target.base {
-        TargetBase::Cast(e, ..) | TargetBase::Value(e) => Some(&**e),
-        TargetBase::Variable(_) | TargetBase::Var(..) => None,
-    };
+    let base = target.base.value();
     let indexes = target.access.iter().filter_map(|a| match &a.kind {
         AccessKind::Index(e) => Some(e),
         AccessKind::Member(_) => None,

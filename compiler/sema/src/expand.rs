@@ -5,12 +5,12 @@ use rstap_syntax::ast::{self, Component, ProbePoint};
 use rstap_syntax::diagnostic::Diagnostic;
 use rstap_syntax::source::Span;
 
-use crate::near::similar;
 use crate::points::process::ProcessPoints;
 use crate::points::{
     DerivedPoint, Resolved, components_text, invalid_suffix, point_text, session, timer, unavailable,
 };
 use crate::symbols::{FileIndex, Symbols};
+use rstap_syntax::near::similar;
 
 /// A body that takes part in a handler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -148,11 +148,13 @@ pub struct Target {
 }
 
 impl Target {
-    /// Whether its value is a string: pretty-printed, or a list like `$$vars`.
+    /// Whether its value is a string: pretty-printed, a list like `$$vars`, or an enumerator's name.
     pub fn is_string(&self) -> bool {
-        self.ast.pretty > 0
-            || (self.ast.access.is_empty()
-                && matches!(&self.ast.base, ast::TargetBase::Variable(name) if name.starts_with('$')))
+        let is_text = || match &self.ast.base {
+            ast::TargetBase::Variable(name) => name.starts_with('$'),
+            base => matches!(base, ast::TargetBase::EnumName(..)),
+        };
+        self.ast.pretty > 0 || (self.ast.access.is_empty() && is_text())
     }
 }
 

@@ -25,7 +25,6 @@ pub mod list;
 pub mod locks;
 mod lower;
 pub mod modules;
-mod near;
 mod nesting;
 mod optimize;
 pub mod points;

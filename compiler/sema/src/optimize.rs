@@ -8,8 +8,8 @@ use rstap_syntax::diagnostic::Diagnostic;
 use rstap_syntax::source::Span;
 
 use crate::hir::{Code, Expr, ExprKind, Local, Place, Stmt, Tree, Var};
-use crate::near::similar;
 use crate::usage::{Effects, Usage};
+use rstap_syntax::near::similar;
 
 /// Rounds after which what is left stays: each leaves out what the one before made useless.
 const MAX_ROUNDS: usize = 10;

@@ -1,9 +1,10 @@
-//! Target variables: `$name->member[i]`, `@var`, `@cast` turned into register and memory reads. A [`Scope`] is what a
+//! Target variables: `$name->member[i]`, `@var`, `@cast`, `@enum` turned into register and memory reads. A [`Scope`] is what a
 //! derived probe knows of its place; lowering asks it and never sees DWARF.
 
 mod build;
 mod called;
 mod container;
+mod enumeration;
 mod global;
 mod listed;
 mod location;

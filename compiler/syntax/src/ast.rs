@@ -442,8 +442,35 @@ pub enum TargetBase {
     Cast(Box<Expr>, Vec<u8>, Option<Vec<u8>>),
     /// `@var("NAME@CU", "MODULE")`
     Var(Vec<u8>, Option<Vec<u8>>),
+    /// `@enum("NAME", "MODULE")`: the value of an enumerator.
+    Enum(Vec<u8>, Option<Vec<u8>>),
+    /// `@enumname("TYPE", EXPR, "MODULE")`: the enumerator of a value.
+    EnumName(Box<Expr>, Vec<u8>, Option<Vec<u8>>),
     /// `EXPR->member` on a value that carries its DWARF type (autocast).
     Value(Box<Expr>),
+}
+
+impl TargetBase {
+    /// The script's expression that it begins with.
+    pub fn value(&self) -> Option<&Expr> {
+        match self {
+            TargetBase::Cast(value, ..) | TargetBase::EnumName(value, ..) | TargetBase::Value(value) => {
+                Some(value)
+            }
+            TargetBase::Variable(_) | TargetBase::Var(..) | TargetBase::Enum(..) => None,
+        }
+    }
+
+    /// The module that it names.
+    pub fn module(&self) -> Option<&[u8]> {
+        match self {
+            TargetBase::Cast(_, _, module)
+            | TargetBase::Var(_, module)
+            | TargetBase::Enum(_, module)
+            | TargetBase::EnumName(_, _, module) => module.as_deref(),
+            TargetBase::Variable(_) | TargetBase::Value(_) => None,
+        }
+    }
 }
 
 /// One step of a target variable expression.

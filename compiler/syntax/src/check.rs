@@ -177,7 +177,7 @@ impl Checker<'_> {
     }
 
     fn target(&self, target: &Target) {
-        if let TargetBase::Cast(value, ..) | TargetBase::Value(value) = &target.base {
+        if let Some(value) = target.base.value() {
             self.value(value);
         }
         for access in &target.access {

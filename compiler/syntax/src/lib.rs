@@ -14,6 +14,7 @@ pub mod diagnostic;
 mod filter;
 mod fuzz;
 mod lex;
+pub mod near;
 mod parse;
 mod preprocess;
 pub mod print;

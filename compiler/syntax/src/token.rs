@@ -96,6 +96,8 @@ pub enum Tok {
     Stat(StatOp),
     AtCast,
     AtVar,
+    AtEnum,
+    AtEnumName,
     AtEntry,
     AtDefined,
     AtProbeWrite,

@@ -537,7 +537,7 @@ fn literal_number(report: &Report<'_>, expr: Expr) -> Expr {
 /// `@name` without parentheses.
 pub fn bare_at(report: &Report<'_>, at: Loc, name: String) -> ExprKind {
     // An unknown one was reported where it was found.
-    if crate::preprocess::is_builtin_operator(&name) {
+    if crate::preprocess::OPERATORS.contains(&name.as_str()) {
         report.error(at, "expected '('", format!("'@{name}' takes parameters"));
     }
     ExprKind::AtCall(name, Vec::new())

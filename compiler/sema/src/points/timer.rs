@@ -6,7 +6,7 @@ use rstap_syntax::ast::{Component, Literal, ProbePoint};
 use rstap_syntax::diagnostic::Diagnostic;
 
 use super::{DerivedPoint, Resolved, invalid_suffix, point_text};
-use crate::near::similar;
+use rstap_syntax::near::similar;
 
 /// Units and their nanoseconds. A jiffy is that of a kernel with 250 ticks a second, as distributions build it.
 const UNITS: &[(&str, u64)] = &[

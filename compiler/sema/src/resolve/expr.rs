@@ -8,8 +8,8 @@ use rstap_syntax::source::Span;
 
 use super::{Resolver, fold};
 use crate::hir::{Expr, ExprKind, Place, Target, Var};
-use crate::near::similar;
 use crate::target_var::Scope;
+use rstap_syntax::near::similar;
 
 impl Resolver<'_, '_, '_> {
     /// Resolves an expression. After an error the result stands for anything: the pass ends before it is looked at.
@@ -357,10 +357,7 @@ impl Resolver<'_, '_, '_> {
             return self.target(&element);
         }
         self.unit.per_point = true;
-        let base = match &target.base {
-            TargetBase::Cast(base, ..) | TargetBase::Value(base) => Some(self.boxed(base)),
-            _ => None,
-        };
+        let base = target.base.value().map(|base| self.boxed(base));
         let origin = match (&target.base, &base) {
             (TargetBase::Value(value), Some(base)) => {
                 let origin = self.origin(base);

@@ -1,10 +1,10 @@
-//! `@var` and `@cast` with a module argument, where a probe is at no place of a program: begin, end and timer probes,
+//! `@var`, `@cast`, `@enum` and `@enumname` with a module argument, where a probe is at no place of a program: begin, end and timer probes,
 //! and functions.
 
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use rstap_syntax::ast::{Target, TargetBase};
+use rstap_syntax::ast::Target;
 use rstap_syntax::diagnostic::Diagnostic;
 use rstap_syntax::source::Span;
 
@@ -28,7 +28,7 @@ impl<'d> GlobalScope<'d> {
 
     /// The scope of the first module that the expression names.
     fn named(&self, target: &Target, span: Span) -> Result<CodeScope<'d>, Box<Diagnostic>> {
-        let (TargetBase::Cast(_, _, Some(name)) | TargetBase::Var(_, Some(name))) = &target.base else {
+        let Some(name) = target.base.module() else {
             let message = "target variables are not available in this probe";
             let note =
                 "here @var(\"NAME\", \"PROGRAM\") and @cast(ADDRESS, \"TYPE\", \"PROGRAM\") can be used";

@@ -9,8 +9,8 @@ use rstap_syntax::source::Span;
 use super::scope::CodeScope;
 use super::value::ValueError;
 use crate::modules::Binary;
-use crate::near;
 use crate::points::process::missing_debug;
+use rstap_syntax::near;
 
 /// Lines named at most in a message.
 const LINES: usize = 6;
@@ -74,6 +74,11 @@ pub fn no_global(name: &str, binaries: &[Rc<Binary<'_>>], span: Span) -> Box<Dia
     unknown("global variable", name, binaries, span)
 }
 
+/// `@enum` of an unknown enumerator.
+pub fn no_enumerator(name: &str, binaries: &[Rc<Binary<'_>>], span: Span) -> Box<Diagnostic> {
+    unknown("enumerator", name, binaries, span)
+}
+
 fn unknown(what: &str, name: &str, binaries: &[Rc<Binary<'_>>], span: Span) -> Box<Diagnostic> {
     let paths: Vec<String> = binaries.iter().map(|binary| binary.path().display().to_string()).collect();
     let message = format!("unable to find {what} '{name}' in {}", paths.join(", "));
@@ -135,11 +140,14 @@ pub fn cannot_use(scope: &CodeScope<'_>, target: &Target, error: ValueError, spa
     Box::new(diagnostic)
 }
 
-fn describe(target: &Target) -> String {
+/// The expression, for a message.
+pub fn describe(target: &Target) -> String {
     let mut text = match &target.base {
         TargetBase::Variable(name) => format!("${name}"),
         TargetBase::Cast(..) => "@cast".to_owned(),
         TargetBase::Var(name, _) => format!("@var(\"{}\")", String::from_utf8_lossy(name)),
+        TargetBase::Enum(name, _) => format!("@enum(\"{}\")", String::from_utf8_lossy(name)),
+        TargetBase::EnumName(..) => "@enumname".to_owned(),
         TargetBase::Value(_) => "this value".to_owned(),
     };
     for step in &target.access {

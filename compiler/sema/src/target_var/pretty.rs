@@ -7,7 +7,7 @@ use rstap_debuginfo::{Encoding, Enumerator, Member, RecordKind, Type, TypeId, Va
 use rstap_syntax::ast::TargetBase;
 use rstap_syntax::diagnostic::Diagnostic;
 
-use super::build::{bound, call, call_string, compare, number, select, string, text, with};
+use super::build::{bound, call, call_string, choose, compare, number, select, string, text, with};
 use super::container;
 use super::location::Spot;
 use super::scope::CodeScope;
@@ -79,6 +79,33 @@ fn plain(value: &Value<'_>, out: &mut Text) {
             Err(_) => out.literal("?"),
         },
         Err(_) => out.literal("?"),
+    }
+}
+
+/// The name of the value, or the number where none has it; `id` is free for a `with`.
+pub fn enumerator(value: Expr, id: u32, names: &[Enumerator<'_>], signed: bool, site: SiteId) -> Expr {
+    let mut digits = Text::default();
+    digits.convert(if signed { conversion::SIGNED } else { conversion::UNSIGNED }, 0, bound(id));
+    let mut names = names.to_vec();
+    // Of several names for a value the first counts.
+    names.sort_by_key(|name| name.value);
+    names.dedup_by_key(|name| name.value);
+    let cases = names.iter().map(|name| (name.value, number(1))).collect();
+    let is_named = choose(bound(id), cases, number(0));
+    with(id, value, select(is_named, one_of(&names, &bound(id)), digits.finish(site)))
+}
+
+/// The name of a value that has one; the numbers of the names rise. By halves: an enumeration may have thousands of
+/// names, and what walks over expressions is recursive.
+fn one_of(names: &[Enumerator<'_>], value: &Expr) -> Expr {
+    match names {
+        [] => text(""),
+        [name] => text(name.name),
+        _ => {
+            let (low, high) = names.split_at(names.len() / 2);
+            let is_low = compare(CompareOp::Lt, value.clone(), number(high[0].value));
+            select(is_low, one_of(low, value), one_of(high, value))
+        }
     }
 }
 
@@ -274,22 +301,10 @@ impl Printer {
         }
     }
 
-    /// The name of the value, or the number where none has it.
     fn enumerator(self, value: &Value<'_>, names: &[Enumerator<'_>], signed: bool, out: &mut Text) {
         let Ok(read) = value.read() else { return out.literal("?") };
         let (_, id, _) = self.below(1);
-        let mut number = Text::default();
-        let form = if signed { conversion::SIGNED } else { conversion::UNSIGNED };
-        number.convert(form, 0, bound(id));
-        let mut shown = number.finish(self.site);
-        for one in names.iter().rev() {
-            shown = select(
-                compare(CompareOp::Eq, bound(id), super::build::number(one.value)),
-                text(one.name),
-                shown,
-            );
-        }
-        out.convert(conversion::STRING, 0, with(id, read, shown));
+        out.convert(conversion::STRING, 0, enumerator(read, id, names, signed, self.site));
     }
 
     fn number(self, value: &Value<'_>, form: Option<u8>, out: &mut Text) {

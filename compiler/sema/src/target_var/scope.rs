@@ -15,7 +15,7 @@ use rstap_syntax::source::Span;
 use super::build::{add, binary, load, multiply, number, register};
 use super::location::{Spot, Surroundings, bias_at, load_bias};
 use super::value::Value;
-use super::{Origin, Request, Scope, Use, messages, pretty, psabi};
+use super::{Origin, Request, Scope, Use, enumeration, messages, pretty, psabi};
 use crate::ir::{BinaryOp, Expr, SiteId};
 use crate::modules::{Binary, Modules};
 
@@ -227,6 +227,10 @@ impl<'d> CodeScope<'d> {
             TargetBase::Cast(_, type_name, module) => self.cast(type_name, module.as_deref(), request),
             TargetBase::Var(name, module) => self.global(name, module.as_deref(), request),
             TargetBase::Value(_) => self.autocast(request),
+            TargetBase::Enum(..) | TargetBase::EnumName(..) => {
+                let message = format!("{} has no type of its own", messages::describe(request.target));
+                Err(Box::new(Diagnostic::error(message).at(request.span, "")))
+            }
         }
     }
 
@@ -328,7 +332,7 @@ impl<'d> CodeScope<'d> {
     }
 
     /// The files that a module argument names, `:` between several; without one the probed file.
-    fn named_modules(&self, module: Option<&[u8]>, span: Span) -> Result<Vec<Rc<Binary<'d>>>> {
+    pub fn named_modules(&self, module: Option<&[u8]>, span: Span) -> Result<Vec<Rc<Binary<'d>>>> {
         let Some(text) = module else { return Ok(vec![Rc::clone(&self.binary)]) };
         let text = String::from_utf8_lossy(text);
         let mut found = Vec::new();
@@ -447,6 +451,9 @@ impl Scope for CodeScope<'_> {
         }
         if let Some(list) = pretty::list(self, &request) {
             return list;
+        }
+        if let Some(value) = enumeration::value(self, &request) {
+            return value;
         }
         let base = self.base(&request)?;
         let value = self.follow(base, &request)?;

@@ -6,10 +6,11 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::{Frame, Input, MAX_EXPANSION_DEPTH, Preprocessor, is_builtin_operator, placeholder};
+use super::{Frame, Input, MAX_EXPANSION_DEPTH, OPERATORS, Preprocessor, placeholder};
 use crate::config::ParseConfig;
 use crate::diagnostic::Diagnostic;
 use crate::lex::Raw;
+use crate::near;
 use crate::report::Report;
 use crate::source::{SourceId, SourceMap, Span};
 use crate::token::{Loc, Token};
@@ -183,7 +184,7 @@ impl<'a> Preprocessor<'a> {
             );
             return;
         }
-        if is_builtin_operator(name) {
+        if OPERATORS.contains(&name) {
             self.report.add(
                 Diagnostic::parse_warning(format!("macro redefines built-in operator '@{name}'"))
                     .at(definition.defined.span, ""),
@@ -200,7 +201,7 @@ impl<'a> Preprocessor<'a> {
             return None;
         }
         let Some(definition) = self.find_macro(name) else {
-            if !is_builtin_operator(name) {
+            if !OPERATORS.contains(&name) {
                 self.report_unknown(token);
             }
             return Some(token);
@@ -232,7 +233,12 @@ impl<'a> Preprocessor<'a> {
     fn report_unknown(&self, token: Token<'a>) {
         let diagnostic = Diagnostic::parse_error(format!("unknown operator {}", token.text));
         let diagnostic = self.report.located(diagnostic, token.loc, "neither an operator nor a macro");
-        self.report.add(diagnostic.note("a macro must be defined before the place where it is used"));
+        let library = self.config.macros.macros.keys().map(|name| &**name);
+        let known = OPERATORS.iter().copied().chain(self.macros.keys().copied()).chain(library);
+        self.report.add(diagnostic.note(match near::best(&token.text[1..], known) {
+            Some(similar) => format!("did you mean '@{similar}'?"),
+            None => "a macro must be defined before the place where it is used".to_owned(),
+        }));
     }
 
     /// Reports a macro that leads to itself.

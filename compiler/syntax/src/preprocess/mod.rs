@@ -27,33 +27,30 @@ const MAX_EXPANDED_TOKENS: usize = 1_000_000;
 const MAX_EXPANSION_DEPTH: usize = 200;
 
 /// `@name`s that are operators of the language, not macros.
-pub fn is_builtin_operator(name: &str) -> bool {
-    matches!(
-        name,
-        "count"
-            | "sum"
-            | "min"
-            | "max"
-            | "avg"
-            | "variance"
-            | "hist_linear"
-            | "hist_log"
-            | "quantile"
-            | "cast"
-            | "var"
-            | "entry"
-            | "defined"
-            | "probewrite"
-            | "const"
-            | "enum"
-            | "enumname"
-            | "perf"
-            | "kregister"
-            | "uregister"
-            | "kderef"
-            | "uderef"
-    )
-}
+pub const OPERATORS: &[&str] = &[
+    "count",
+    "sum",
+    "min",
+    "max",
+    "avg",
+    "variance",
+    "hist_linear",
+    "hist_log",
+    "quantile",
+    "cast",
+    "var",
+    "entry",
+    "defined",
+    "probewrite",
+    "const",
+    "enum",
+    "enumname",
+    "perf",
+    "kregister",
+    "uregister",
+    "kderef",
+    "uderef",
+];
 
 /// Where tokens come from.
 enum Input<'a> {

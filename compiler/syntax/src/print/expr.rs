@@ -241,6 +241,15 @@ impl Printer {
                 let _ = write!(self.out, "@var({}", quoted(name));
                 self.module(module.as_deref());
             }
+            TargetBase::Enum(name, module) => {
+                let _ = write!(self.out, "@enum({}", quoted(name));
+                self.module(module.as_deref());
+            }
+            TargetBase::EnumName(value, ty, module) => {
+                let _ = write!(self.out, "@enumname({}, ", quoted(ty));
+                self.expr(value);
+                self.module(module.as_deref());
+            }
             TargetBase::Value(value) => self.operand(value),
         }
         for access in &target.access {

@@ -12,9 +12,9 @@ use rstap_syntax::diagnostic::Diagnostic;
 use super::code::{Search, function_place, inside};
 use super::no_match;
 use super::spec::{FunctionKind, Which};
-use crate::near;
 use crate::points::{DerivedPoint, Resolved};
 use crate::target_var::{CalledScope, Frame};
+use rstap_syntax::near;
 
 impl<'d> Search<'_, 'd> {
     /// The functions that match `callee` where those of `which` call them, and those that these call, to `depth`.

@@ -10,9 +10,9 @@ use rstap_syntax::diagnostic::Diagnostic;
 use super::code::Search;
 use super::spec::{FunctionKind, Which};
 use super::{missing_debug, no_match};
-use crate::near;
 use crate::points::{DerivedPoint, Resolved};
 use crate::target_var::Frame;
+use rstap_syntax::near;
 
 impl<'d> Search<'_, 'd> {
     /// The points of matching labels in matching functions and their inlined instances.

@@ -12,7 +12,7 @@ use rstap_syntax::source::Span;
 
 use super::program::{cannot_open, expand};
 use crate::modules::{Binary, Modules};
-use crate::near;
+use rstap_syntax::near;
 
 /// Directories that ld.so searches without being told to.
 const DEFAULT_DIRECTORIES: &[&str] = &[

@@ -8,9 +8,9 @@ use rstap_program::Point;
 use rstap_syntax::diagnostic::Diagnostic;
 
 use super::code::Search;
-use crate::near;
 use crate::points::{DerivedPoint, Resolved};
 use crate::target_var::{CodeScope, Frame, MarkScope};
+use rstap_syntax::near;
 
 impl<'d> Search<'_, 'd> {
     /// The points of markers whose provider and name match.

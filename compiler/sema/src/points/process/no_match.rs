@@ -8,7 +8,7 @@ use rstap_syntax::source::Span;
 use super::missing_debug;
 use super::spec::FunctionKind;
 use crate::modules::Binary;
-use crate::near;
+use rstap_syntax::near;
 
 /// No function matches, or none of those found can be probed this way.
 pub fn function<'d>(

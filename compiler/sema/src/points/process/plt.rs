@@ -11,9 +11,9 @@ use rstap_syntax::diagnostic::Diagnostic;
 
 use super::code::Search;
 use super::spec::PltKind;
-use crate::near;
 use crate::points::{DerivedPoint, Resolved};
 use crate::target_var::{Frame, INTEGER_ARGUMENTS, MarkScope};
+use rstap_syntax::near;
 
 impl<'d> Search<'_, 'd> {
     /// The points of stubs whose function matches.

@@ -10,7 +10,7 @@ use rstap_syntax::source::Span;
 
 use crate::files::Files;
 use crate::modules::OpenError;
-use crate::near;
+use rstap_syntax::near;
 
 /// Files that `text` names, sorted, symbolic links resolved. More than one only if it has wildcards.
 pub fn find<'d>(

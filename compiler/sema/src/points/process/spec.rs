@@ -7,8 +7,8 @@ use rstap_syntax::ast::{Component, Literal, ProbePoint};
 use rstap_syntax::diagnostic::Diagnostic;
 use rstap_syntax::source::Span;
 
-use crate::near;
 use crate::points::unavailable;
+use rstap_syntax::near;
 
 /// A written point, understood.
 #[derive(Clone, Debug, PartialEq)]
