@@ -8,6 +8,8 @@
 mod debuginfod;
 #[path = "../compiler/driver/disk.rs"]
 mod disk;
+#[path = "../compiler/driver/headers.rs"]
+mod headers;
 
 use std::fs::File;
 use std::io::{Read, stdin};

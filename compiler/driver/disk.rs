@@ -12,6 +12,7 @@ use rstap_debuginfo::sources::{DEBUG_ROOT, DebugFiles, Release, Unfetched};
 use rstap_sema::files::Files;
 
 use crate::debuginfod::Client;
+use crate::headers::Headers;
 
 /// Keeps everything that was read alive as long as itself: an append-only list, so that a reference into an early
 /// element stays valid while later ones are added.
@@ -64,6 +65,7 @@ pub struct Disk<'d> {
     debuginfod: Client,
     /// The root of the -x process, if it is another one than ours.
     container: Option<PathBuf>,
+    headers: RefCell<Headers>,
 }
 
 impl<'d> Disk<'d> {
@@ -78,7 +80,14 @@ impl<'d> Disk<'d> {
         let debug_roots = [debug_roots, &[DEBUG_ROOT.into()]].concat();
         let root = target.map(|pid| PathBuf::from(format!("/proc/{pid}/root")));
         let container = root.filter(|root| id(root).is_some_and(|theirs| Some(theirs) != id(Path::new("/"))));
-        Disk { store, seen: RefCell::default(), debug_roots, debuginfod, container }
+        Disk {
+            store,
+            seen: RefCell::default(),
+            debug_roots,
+            debuginfod,
+            container,
+            headers: RefCell::default(),
+        }
     }
 
     fn load(&self, path: &Path) -> io::Result<&'d [u8]> {
@@ -169,6 +178,10 @@ impl<'d> Files<'d> for Disk<'d> {
         paths.sort();
         paths.dedup();
         Ok(paths)
+    }
+
+    fn headers(&self, names: &str) -> Result<PathBuf, String> {
+        self.headers.borrow_mut().library(names)
     }
 
     fn in_container(&self, path: &Path) -> Option<PathBuf> {

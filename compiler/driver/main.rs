@@ -6,6 +6,7 @@
 mod debuginfod;
 mod disk;
 mod foreign;
+mod headers;
 mod options;
 mod passes;
 mod run;

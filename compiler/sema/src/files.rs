@@ -26,6 +26,11 @@ pub trait Files<'d>: DebugFiles<'d> {
     /// Files that a running process has mapped executable.
     fn process_libraries(&self, pid: u32) -> io::Result<Vec<PathBuf>>;
 
+    /// A file whose debug information has the types of header files, `<a.h><b.h>`. The error says why there is none.
+    fn headers(&self, _names: &str) -> Result<PathBuf, String> {
+        Err("types of header files cannot be had here".to_owned())
+    }
+
     /// Where a file can be read that the -x process knows by this absolute path, if its root is another one than ours.
     fn in_container(&self, _path: &Path) -> Option<PathBuf> {
         None

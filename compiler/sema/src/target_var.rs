@@ -10,6 +10,7 @@ mod listed;
 mod location;
 mod mark;
 mod messages;
+mod named;
 mod pretty;
 mod psabi;
 mod scope;

@@ -10,7 +10,7 @@ use rstap_syntax::source::Span;
 
 use super::build::number;
 use super::scope::{CodeScope, Frame};
-use super::{Request, Scope, Use};
+use super::{Request, Scope, Use, named};
 use crate::ir::{Expr, SiteId};
 use crate::modules::Modules;
 use crate::points::process::program;
@@ -36,7 +36,7 @@ impl<'d> GlobalScope<'d> {
         };
         let name = String::from_utf8_lossy(name);
         let first = name.split(':').next().unwrap_or_default();
-        let paths = program::find(&**self.modules.files(), first, span)?;
+        let paths = named::find(&**self.modules.files(), first, span)?;
         let open =
             |path: &PathBuf| self.modules.open(path).map_err(|error| program::cannot_open(&error, span));
         let opened: Result<Vec<_>, _> = paths.iter().map(open).collect();

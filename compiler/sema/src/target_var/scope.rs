@@ -15,7 +15,7 @@ use rstap_syntax::source::Span;
 use super::build::{add, binary, load, multiply, number, register};
 use super::location::{Spot, Surroundings, bias_at, load_bias};
 use super::value::Value;
-use super::{Origin, Request, Scope, Use, enumeration, messages, pretty, psabi};
+use super::{Origin, Request, Scope, Use, enumeration, messages, named, pretty, psabi};
 use crate::ir::{BinaryOp, Expr, SiteId};
 use crate::modules::{Binary, Modules};
 
@@ -353,11 +353,7 @@ impl<'d> CodeScope<'d> {
 
     fn named_module(&self, name: &str, span: Span) -> Result<Vec<Rc<Binary<'d>>>> {
         use crate::points::process::{library, program};
-        if name.starts_with('<') || name == "kernel" {
-            let message = format!("types of \"{name}\" are not supported; name a program or library");
-            return Err(Box::new(Diagnostic::error(message).at(span, "")));
-        }
-        let as_program = program::find(&**self.modules.files(), name, span);
+        let as_program = named::find(&**self.modules.files(), name, span);
         let opened = as_program.and_then(|paths| {
             let open = |path: &std::path::PathBuf| self.modules.open(Path::new(path));
             paths.iter().map(|path| open(path).map_err(|error| program::cannot_open(&error, span))).collect()
