@@ -2,6 +2,7 @@
 //! else in this crate reaches an entry through [`DieRef`] and [`Die`].
 
 mod die;
+mod entries;
 mod split;
 mod units;
 mod walk;
@@ -13,7 +14,8 @@ use gimli::{AbbreviationsCacheStrategy, AttributeValue, EndianSlice, LittleEndia
 
 use crate::elf::Elf;
 use die::MAX_RANGES;
-pub(crate) use die::{Die, ranges_at, string_value};
+pub(crate) use die::{Die, ranges_at, ranges_value, string_value};
+pub(crate) use entries::{Entries, Head};
 use split::Split;
 pub use split::SplitUnit;
 pub(crate) use units::UnitSlot;

@@ -176,7 +176,7 @@ impl<'m, 'd> Functions<'m, 'd> {
         let mut matches = UnitMatches::default();
         let Some(unit) = self.of_unit(index) else { return matches };
         let files = pattern.file.as_ref().map(|file| lines::matching_files(self.data, index, file));
-        let sources = Sources { view: self, index, functions: unit };
+        let sources = Sources { view: self, index, functions: Some(unit) };
         // Index of the match whose root is at this offset of this unit.
         let mut by_root: HashMap<usize, usize> = HashMap::new();
         for subprogram in &unit.subprograms {
@@ -364,7 +364,7 @@ impl<'m, 'd> Functions<'m, 'd> {
         self.data.units_at(address.0).into_iter().find_map(|index| {
             let unit = self.of_unit(index)?;
             let subprogram = unit.subprograms.iter().find(|s| self.contains(index, s.code, address))?;
-            let sources = Sources { view: self, index, functions: unit };
+            let sources = Sources { view: self, index, functions: Some(unit) };
             Some(self.match_subprogram(&sources, subprogram, &any, None)?.function)
         })
     }
@@ -402,9 +402,8 @@ impl<'m, 'd> Functions<'m, 'd> {
 
     fn inlined_call(&self, index: u32, inlined: &Inlined) -> Option<InlinedCall<'d>> {
         let root = inlined.origin.die()?;
-        let functions = self.of_unit(root.unit)?;
-        let sources = Sources { view: self, index: root.unit, functions };
-        let source = sources.describe(functions.subprogram_at(root.offset)?);
+        let sources = Sources { view: self, index: root.unit, functions: None };
+        let source = sources.describe(&sources.subprogram(root)?);
         let name = match source.linkage_name() {
             Some(symbol) => demangle(symbol),
             None => sources.matched_name(&source, &Pattern::any())?,

@@ -220,16 +220,23 @@ impl<'m, 'd> Spot<'m, 'd> {
     fn place_within(&self, die: DieRef, implicit: usize) -> Result<Place, LocationError> {
         let die = self.data.die(die)?;
         // An abstract instance may hold what all its concrete ones share (constants, statics).
-        for link in die.chain()? {
-            if let Some(value) = link.attr(gimli::DW_AT_location) {
-                let Some(expression) = expression_at(&link, value, self.pc)? else { break };
-                return self.translated(&link, implicit, |translator| translator.place(expression));
-            }
-            if let Some(value) = link.attr(gimli::DW_AT_const_value) {
-                return constant(&die, value);
-            }
+        let place = die.find(|link| match link.attr(gimli::DW_AT_location) {
+            Some(value) => Some(self.place_at_location(link, value, implicit)),
+            None => link.attr(gimli::DW_AT_const_value).map(|value| constant(&die, value)),
+        });
+        place?.unwrap_or(Ok(Place::OptimizedOut))
+    }
+
+    fn place_at_location(
+        &self,
+        die: &Die<'m, 'd>,
+        location: Value<'d>,
+        implicit: usize,
+    ) -> Result<Place, LocationError> {
+        match expression_at(die, location, self.pc)? {
+            Some(expression) => self.translated(die, implicit, |translator| translator.place(expression)),
+            None => Ok(Place::OptimizedOut),
         }
-        Ok(Place::OptimizedOut)
     }
 
     /// The value of an expression that stands in an attribute of `die`.

@@ -1,13 +1,16 @@
 //! Variables and parameters visible at a pc (DWARF 5, 4.1), and those outside functions.
 
-use std::collections::HashSet;
+mod brief;
+
+use foldhash::{HashSet, HashSetExt};
 
 use crate::DwarfError;
-use crate::dwarf::{DebugData, Die, DieRef, Walk};
+use crate::dwarf::{DebugData, Die, DieRef, Entries, MAX_CHAIN, Walk};
 use crate::functions::Functions;
 use crate::lines::path_matches;
 use crate::pattern::Glob;
 use crate::types::TypeId;
+use brief::Brief;
 
 /// A variable or parameter.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +33,8 @@ pub struct Variable<'d> {
     pub die: DieRef,
     /// The function whose frame base its location refers to.
     pub(crate) frame: Option<DieRef>,
+    /// At every pc it is at the same distance from the frame base.
+    pub(crate) in_frame: bool,
 }
 
 /// What a variable is.
@@ -50,38 +55,51 @@ pub(crate) fn variables_at<'d>(
     id: DieRef,
     pc: u64,
 ) -> Result<Vec<Variable<'d>>, DwarfError> {
-    let function = functions.data.die(id)?;
-    let frame = frame_of(functions, &function);
-    variables_in(&function, frame, pc)
+    let frame = frame_of(functions, &functions.data.die(id)?);
+    variables_in(functions.data, id, frame, pc)
 }
 
 /// The same of an instance whose frame is known.
 pub(crate) fn variables_in<'d>(
-    function: &Die<'_, 'd>,
+    data: &DebugData<'d>,
+    id: DieRef,
     frame: Option<DieRef>,
     pc: u64,
 ) -> Result<Vec<Variable<'d>>, DwarfError> {
     let mut blocks: Vec<Vec<Variable<'d>>> = vec![Vec::new()];
     let mut concrete = HashSet::new();
-    let mut walk = Walk::below(function)?;
-    // Depth of the block that is being read; only one block at each depth contains the pc.
-    while let Some(die) = walk.next_entry()? {
-        let depth = usize::try_from(walk.depth()).unwrap_or(0);
-        match die.tag() {
+    let broken = |error| data.broken(id.unit, error);
+    let mut entries = Entries::from(data, id)?;
+    let Some(top) = entries.next().map_err(broken)? else { return Ok(Vec::new()) };
+    let function = Brief::next(data, id.unit, &mut entries, &top)?;
+    // Entries deeper than this are passed over. Only one block at each depth contains the pc.
+    let mut deepest = isize::MAX;
+    while let Some(head) = entries.next().map_err(broken)?.filter(|head| head.depth > 0) {
+        if head.depth > deepest {
+            entries.pass_over(&head).map_err(broken)?;
+            continue;
+        }
+        deepest = head.depth;
+        match head.tag {
             gimli::DW_TAG_formal_parameter | gimli::DW_TAG_variable => {
-                concrete.extend(die.reference(gimli::DW_AT_abstract_origin));
-                while blocks.len() < depth {
+                let entry = Brief::next(data, id.unit, &mut entries, &head)?;
+                concrete.extend(entry.abstract_origin());
+                let block = usize::try_from(head.depth - 1).unwrap_or(0);
+                while blocks.len() <= block {
                     blocks.push(Vec::new());
                 }
-                let block = u32::try_from(depth - 1).unwrap_or(u32::MAX);
-                blocks[depth - 1].extend(variable(&die, block, frame, false)?);
-                walk.skip_children();
+                let depth = u32::try_from(block).unwrap_or(u32::MAX);
+                blocks[block].extend(variable(data, entry, depth, frame, false)?);
             }
-            gimli::DW_TAG_lexical_block if contains(&die, pc) => {}
-            _ => walk.skip_children(),
+            gimli::DW_TAG_lexical_block => {
+                if Brief::next(data, id.unit, &mut entries, &head)?.contains(pc) {
+                    deepest = isize::MAX;
+                }
+            }
+            _ => entries.pass_over(&head).map_err(broken)?,
         }
     }
-    let left_out = left_out(function, &concrete, frame)?;
+    let left_out = left_out(data, &function, &concrete, frame)?;
     blocks[0].extend(left_out);
     blocks.reverse();
     Ok(blocks.into_iter().flatten().collect())
@@ -118,16 +136,25 @@ fn contains(block: &Die<'_, '_>, pc: u64) -> bool {
 
 /// Parameters and variables of the source that the concrete instance does not mention: they are nowhere.
 fn left_out<'d>(
-    function: &Die<'_, 'd>,
+    data: &DebugData<'d>,
+    function: &Brief<'_, 'd>,
     concrete: &HashSet<DieRef>,
     frame: Option<DieRef>,
 ) -> Result<Vec<Variable<'d>>, DwarfError> {
-    let Some(origin) = function.reference(gimli::DW_AT_abstract_origin) else { return Ok(Vec::new()) };
+    let Some(origin) = function.abstract_origin() else { return Ok(Vec::new()) };
+    let broken = |error| data.broken(origin.unit, error);
+    let mut entries = Entries::from(data, origin)?;
     let mut left_out = Vec::new();
-    for die in function.data.die(origin)?.children()? {
-        let is_variable = matches!(die.tag(), gimli::DW_TAG_formal_parameter | gimli::DW_TAG_variable);
-        if is_variable && !concrete.contains(&die.id) {
-            left_out.extend(variable(&die, 0, frame, false)?);
+    let mut is_first = true;
+    while let Some(head) = entries.next().map_err(broken)?.filter(|head| head.depth > 0 || is_first) {
+        is_first = false;
+        let id = DieRef { unit: origin.unit, offset: head.offset };
+        let is_variable = matches!(head.tag, gimli::DW_TAG_formal_parameter | gimli::DW_TAG_variable);
+        if is_variable && head.depth == 1 && !concrete.contains(&id) {
+            let entry = Brief::next(data, origin.unit, &mut entries, &head)?;
+            left_out.extend(variable(data, entry, 0, frame, false)?);
+        } else {
+            entries.pass_over(&head).map_err(broken)?;
         }
     }
     Ok(left_out)
@@ -144,33 +171,50 @@ fn frame_of(functions: &Functions<'_, '_>, instance: &Die<'_, '_>) -> Option<Die
     Some(DieRef { unit: instance.id.unit, offset })
 }
 
-/// The variable of an entry; `None` for one without name.
+/// The variable of an entry, with what it takes from others; `None` for one without name.
 fn variable<'d>(
-    die: &Die<'_, 'd>,
+    data: &DebugData<'d>,
+    entry: Brief<'_, 'd>,
     depth: u32,
     frame: Option<DieRef>,
     global: bool,
 ) -> Result<Option<Variable<'d>>, DwarfError> {
-    let chain = die.chain()?;
-    let Some(name) = chain.iter().find_map(|d| d.name()) else { return Ok(None) };
-    let ty = chain.iter().find_map(|d| d.reference(gimli::DW_AT_type)).map_or(TypeId::Void, TypeId::Die);
-    let kind = match die.tag() {
+    let kind = match entry.tag {
         gimli::DW_TAG_formal_parameter => VariableKind::Parameter,
         _ if global => VariableKind::Global,
         _ => VariableKind::Local,
     };
-    let line = chain.iter().find_map(|d| d.number(gimli::DW_AT_decl_line)).unwrap_or(0);
-    Ok(Some(Variable {
-        name,
-        ty,
-        kind,
-        decl_line: u32::try_from(line).unwrap_or(0),
-        depth,
-        artificial: chain.iter().any(|d| d.flag(gimli::DW_AT_artificial)),
-        external: chain.iter().any(|d| d.flag(gimli::DW_AT_external)),
-        die: die.id,
-        frame,
-    }))
+    let die = entry.id;
+    let (mut name, mut ty, mut decl_line) = (None, None, 0);
+    let (mut artificial, mut external, mut in_frame) = (false, false, None);
+    let mut link = entry;
+    for _ in 0..MAX_CHAIN {
+        name = name.or_else(|| link.name());
+        ty = ty.or_else(|| link.ty());
+        decl_line = if decl_line == 0 { link.decl_line } else { decl_line };
+        artificial |= link.artificial;
+        external |= link.external;
+        in_frame = in_frame.or(link.location.map(|_| link.is_in_frame()));
+        let Some(next) = link.origin() else {
+            let ty = ty.map_or(TypeId::Void, TypeId::Die);
+            let decl_line = u32::try_from(decl_line).unwrap_or(0);
+            let in_frame = in_frame.unwrap_or(false);
+            return Ok(name.map(|name| Variable {
+                name,
+                ty,
+                kind,
+                decl_line,
+                depth,
+                artificial,
+                external,
+                die,
+                frame,
+                in_frame,
+            }));
+        };
+        link = Brief::at(data, next)?;
+    }
+    Err(DwarfError::Circular { unit: data.slot(die.unit).map_or(0, |slot| slot.section_offset()) })
 }
 
 /// Variables of a unit that are outside functions. A declaration is left out when its definition is there.
@@ -180,7 +224,7 @@ pub(crate) fn globals_of_unit<'d>(data: &DebugData<'d>, unit: u32) -> Result<Vec
     for_each_outside_functions(data, unit, |die| {
         if die.tag() == gimli::DW_TAG_variable {
             defined.extend(die.reference(gimli::DW_AT_specification));
-            found.extend(variable(die, 0, None, true)?);
+            found.extend(variable(data, Brief::at(data, die.id)?, 0, None, true)?);
         }
         Ok(())
     })?;
@@ -207,7 +251,8 @@ pub(crate) fn globals_named<'d>(
         }
         let located =
             die.attr(gimli::DW_AT_location).is_some() || die.attr(gimli::DW_AT_const_value).is_some();
-        found.extend(variable(&die, 0, None, true)?.map(|v| (!located, !v.external, v)));
+        let variable = variable(data, Brief::at(data, id)?, 0, None, true)?;
+        found.extend(variable.map(|v| (!located, !v.external, v)));
     }
     found.sort_by_key(|(unlocated, internal, _)| (*unlocated, *internal));
     Ok(found.into_iter().map(|f| f.2).collect())

@@ -78,9 +78,26 @@ impl<'m, 'd> Die<'m, 'd> {
         Ok(chain)
     }
 
+    /// The first that `see` finds in this entry or one it takes attributes from, nearest first.
+    pub fn find<T>(&self, mut see: impl FnMut(&Die<'m, 'd>) -> Option<T>) -> Result<Option<T>, DwarfError> {
+        if let Some(found) = see(self) {
+            return Ok(Some(found));
+        }
+        let mut next = self.origin();
+        for _ in 1..MAX_CHAIN {
+            let Some(id) = next else { return Ok(None) };
+            let die = self.data.die(id)?;
+            if let Some(found) = see(&die) {
+                return Ok(Some(found));
+            }
+            next = die.origin();
+        }
+        Err(DwarfError::Circular { unit: self.section_offset_of_unit() })
+    }
+
     /// The entry's type, also through its origin; `None` if it has none.
     pub fn inherited_type(&self) -> Result<Option<DieRef>, DwarfError> {
-        Ok(self.chain()?.iter().find_map(|die| die.reference(gimli::DW_AT_type)))
+        self.find(|die| die.reference(gimli::DW_AT_type))
     }
 
     /// Entries directly below.

@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 
 use gimli::UnitType;
 
+use super::entries::Shapes;
 use super::split::Split;
 use super::{DieRef, Dwarf, DwarfError, Header, Slice, Unit};
 
@@ -24,6 +25,7 @@ pub(crate) struct UnitSlot<'d> {
     pub(super) header: Header<'d>,
     pub(super) source: Source<'d>,
     pub(super) unit: OnceLock<Result<Unit<'d>, DwarfError>>,
+    pub(super) shapes: OnceLock<Shapes>,
     pub functions: OnceLock<crate::functions::UnitFunctions<'d>>,
     pub lines: OnceLock<crate::lines::UnitLines>,
     pub files: OnceLock<crate::lines::Files>,
@@ -128,6 +130,7 @@ impl<'d> UnitSlot<'d> {
             header,
             source,
             unit: OnceLock::new(),
+            shapes: OnceLock::new(),
             functions: OnceLock::new(),
             lines: OnceLock::new(),
             files: OnceLock::new(),

@@ -32,11 +32,6 @@ impl<'m, 'd> Walk<'m, 'd> {
         Ok(Walk { data, unit, unit_index, raw, base: 0, depth: 0, sibling: None, deepest })
     }
 
-    /// Depth of the entry returned last.
-    pub fn depth(&self) -> isize {
-        self.depth
-    }
-
     /// Leaves out the entries below the one returned last.
     pub fn skip_children(&mut self) {
         if self.base + self.raw.next_depth() <= self.depth {

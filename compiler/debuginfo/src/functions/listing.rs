@@ -150,7 +150,7 @@ impl<'d> Functions<'_, 'd> {
                 scanned
             }
         };
-        let sources = Sources { view: self, index, functions };
+        let sources = Sources { view: self, index, functions: Some(functions) };
         let files = pattern.file.as_ref().map(|file| lines::matching_files(self.data, index, file));
         let inlined = self.inlined_roots(index, functions, &mut listing.foreign);
         let variables = UnitVariables {
@@ -249,11 +249,10 @@ impl<'d> Functions<'_, 'd> {
         pattern: &Pattern,
         listing: &mut Listing<'d>,
     ) -> Option<()> {
-        let functions = self.of_unit(root.unit)?;
-        let sources = Sources { view: self, index: root.unit, functions };
+        let sources = Sources { view: self, index: root.unit, functions: None };
         let files = pattern.file.as_ref().map(|file| lines::matching_files(self.data, root.unit, file));
-        let subprogram = functions.subprogram_at(root.offset).filter(|s| s.inlined)?;
-        let (key, _) = matched(&sources, subprogram, pattern, files.as_deref())?;
+        let subprogram = sources.subprogram(root).filter(|s| s.inlined)?;
+        let (key, _) = matched(&sources, &subprogram, pattern, files.as_deref())?;
         listing.insert(key.clone(), Instances { inlined: true, ..Instances::default() });
         common.into_iter().for_each(|common| listing.narrow(&key, common));
         Some(())
@@ -345,8 +344,14 @@ impl<'d> Details<'_, 'd> {
         mut name: impl FnMut(TypeId) -> Arc<str>,
     ) -> Vec<(&'d str, Arc<str>)> {
         let variables = in_order_of_lists(variables).into_iter();
-        let placed = |variable: &Variable<'d>| {
+        let is_placed = |variable: &Variable<'d>| {
             (self.place)(variable, pc).is_ok_and(|place| place != Place::OptimizedOut)
+        };
+        // Either all variables in the frame have a place or none: what differs is a number.
+        let mut in_frame = None;
+        let placed = |variable: &Variable<'d>| match variable.in_frame {
+            true => *in_frame.get_or_insert_with(|| is_placed(variable)),
+            false => is_placed(variable),
         };
         variables.filter(placed).map(|variable| (variable.name, name(variable.ty))).collect()
     }
@@ -403,7 +408,7 @@ impl<'d> UnitVariables<'_, '_, 'd> {
         shared: &mut HashSet<Arc<str>>,
     ) -> Vec<(&'d str, Arc<str>)> {
         let (Some(details), data) = (self.details, self.view.data) else { return Vec::new() };
-        let variables = data.die(id).and_then(|die| variables_in(&die, frame, pc.0)).unwrap_or_default();
+        let variables = variables_in(data, id, frame, pc.0).unwrap_or_default();
         let type_names = &mut self.type_names;
         details.shown(variables, pc, |ty| {
             let name = type_names.entry(ty).or_insert_with(|| {

@@ -5,7 +5,7 @@ use std::ffi::CStr;
 
 use gimli::AttributeValue;
 
-use crate::dwarf::{DebugData, DieRef, Dwarf, Slice, Unit, Value};
+use crate::dwarf::{DebugData, DieRef, Dwarf, Entries, Head, Slice, Unit, Value};
 
 /// A string that is not read before it is asked for: most names of a large program never are, and mangled ones are
 /// long. It ends at the first NUL or with the slice.
@@ -35,8 +35,8 @@ impl<'d> Text<'d> {
 
 /// A scope that gives names a prefix: namespace, struct, class …
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct ScopeName<'d> {
-    pub name: Option<Text<'d>>,
+pub(crate) struct ScopeEntry {
+    pub offset: usize,
     pub parent: Option<u32>,
 }
 
@@ -114,7 +114,7 @@ pub(crate) struct Inlined {
 pub(crate) struct UnitFunctions<'d> {
     pub subprograms: Vec<Subprogram<'d>>,
     pub inlined: Vec<Inlined>,
-    pub scopes: Vec<ScopeName<'d>>,
+    pub scopes: Vec<ScopeEntry>,
 }
 
 impl<'d> UnitFunctions<'d> {
@@ -136,7 +136,7 @@ impl<'d> UnitFunctions<'d> {
 pub(crate) enum Inlines {
     /// All that [`Inlined`] has.
     Whole,
-    /// Where they are and what their function is; [`inlined_at`] has the rest.
+    /// Where they are and what their function is, and more only where that is not harder; [`inlined_at`] has the rest.
     Origins,
 }
 
@@ -149,12 +149,19 @@ pub(crate) fn scan_unit<'d>(data: &DebugData<'d>, index: u32) -> UnitFunctions<'
 
 /// The inlined instance at an offset, without its owner.
 pub(crate) fn inlined_at(data: &DebugData<'_>, index: u32, offset: usize) -> Option<Inlined> {
-    let (unit, slot) = (data.unit(index).ok()?, data.slot(index).ok()?);
-    let (dwarf, inlines) = (data.dwarf_of(slot), Inlines::Whole);
-    let scanner = Scanner { data, index, dwarf, unit, inlines, open: Vec::new() };
-    let mut raw = unit.entries_raw(Some(gimli::UnitOffset(offset))).ok()?;
+    let scanner = Scanner::new(data, index, Inlines::Whole)?;
+    let mut raw = scanner.unit.entries_raw(Some(gimli::UnitOffset(offset))).ok()?;
     let abbreviation = raw.read_abbreviation().ok()??;
     scanner.read_inlined(&mut raw, abbreviation, offset).ok()
+}
+
+/// The subprogram at an offset, without its scope. The unit is not scanned for it.
+pub(crate) fn subprogram_at<'d>(data: &DebugData<'d>, die: DieRef) -> Option<Subprogram<'d>> {
+    let scanner = Scanner::new(data, die.unit, Inlines::Whole)?;
+    let mut raw = scanner.unit.entries_raw(Some(gimli::UnitOffset(die.offset))).ok()?;
+    let abbreviation = raw.read_abbreviation().ok()??;
+    let is_subprogram = abbreviation.tag() == gimli::DW_TAG_subprogram;
+    is_subprogram.then(|| scanner.read_subprogram(&mut raw, abbreviation, die.offset).ok())?
 }
 
 /// The same, in place of what is in `found`, whose memory is used again.
@@ -167,12 +174,10 @@ pub(crate) fn scan_unit_into<'d>(
     found.subprograms.clear();
     found.inlined.clear();
     found.scopes.clear();
-    if let (Ok(unit), Ok(slot)) = (data.unit(index), data.slot(index)) {
-        let dwarf = data.dwarf_of(slot);
-        let scanner = Scanner { data, index, dwarf, unit, inlines, open: Vec::new() };
+    if let Some(scanner) = Scanner::new(data, index, inlines) {
         // An error ends the scan of this unit only; the rest of the module can still be used.
         if let Err(error) = scanner.run(found) {
-            data.note_problem(data.broken(index, error));
+            data.note_problem(error);
         }
     }
 }
@@ -195,25 +200,32 @@ struct Open {
 }
 
 impl<'m, 'd> Scanner<'m, 'd> {
-    fn run(mut self, found: &mut UnitFunctions<'d>) -> Result<(), gimli::Error> {
-        let mut raw = self.unit.entries_raw(None)?;
-        while !raw.is_empty() {
-            let (offset, depth) = (raw.next_offset().0, raw.next_depth());
-            let Some(abbreviation) = raw.read_abbreviation()? else { continue };
-            while self.open.last().is_some_and(|open| open.depth >= depth) {
+    fn new(data: &'m DebugData<'d>, index: u32, inlines: Inlines) -> Option<Self> {
+        let (unit, slot) = (data.unit(index).ok()?, data.slot(index).ok()?);
+        Some(Scanner { data, index, dwarf: data.dwarf_of(slot), unit, inlines, open: Vec::new() })
+    }
+
+    fn run(mut self, found: &mut UnitFunctions<'d>) -> Result<(), crate::DwarfError> {
+        let mut entries = Entries::of_unit(self.data, self.index)?;
+        let broken = |error| self.data.broken(self.index, error);
+        while let Some(head) = entries.next().map_err(broken)? {
+            while self.open.last().is_some_and(|open| open.depth >= head.depth) {
                 self.open.pop();
             }
             let outer = self.open.last().copied().unwrap_or(Open { depth: -1, scope: None, owner: u32::MAX });
-            let opened = match abbreviation.tag() {
+            let opened = match head.tag {
                 gimli::DW_TAG_subprogram => {
-                    let mut subprogram = self.read_subprogram(&mut raw, abbreviation, offset)?;
+                    let read = entries.read(&head, |raw, abbreviation| {
+                        self.read_subprogram(raw, abbreviation, head.offset)
+                    });
+                    let mut subprogram = read.map_err(broken)?;
                     subprogram.scope = outer.scope;
                     found.subprograms.push(subprogram);
                     // Types and functions inside a function have its scope's names.
                     Open { owner: found.subprograms.len() as u32 - 1, ..outer }
                 }
                 gimli::DW_TAG_inlined_subroutine => {
-                    let mut inlined = self.read_inlined(&mut raw, abbreviation, offset)?;
+                    let mut inlined = self.inlined(&mut entries, &head).map_err(broken)?;
                     inlined.owner = outer.owner;
                     found.inlined.push(inlined);
                     continue;
@@ -224,39 +236,34 @@ impl<'m, 'd> Scanner<'m, 'd> {
                 | gimli::DW_TAG_class_type
                 | gimli::DW_TAG_union_type
                 | gimli::DW_TAG_interface_type
-                | gimli::DW_TAG_enumeration_type => {
-                    let name = self.read_name(&mut raw, abbreviation)?;
-                    if !abbreviation.has_children() {
-                        continue;
-                    }
-                    found.scopes.push(ScopeName { name, parent: outer.scope });
+                | gimli::DW_TAG_enumeration_type
+                    if head.has_children =>
+                {
+                    entries.pass_over(&head).map_err(broken)?;
+                    found.scopes.push(ScopeEntry { offset: head.offset, parent: outer.scope });
                     Open { scope: Some(found.scopes.len() as u32 - 1), ..outer }
                 }
                 _ => {
-                    raw.skip_attributes(abbreviation.attributes())?;
+                    entries.pass_over(&head).map_err(broken)?;
                     continue;
                 }
             };
-            if abbreviation.has_children() {
-                self.open.push(Open { depth, ..opened });
+            if head.has_children {
+                self.open.push(Open { depth: head.depth, ..opened });
             }
         }
         Ok(())
     }
 
-    fn read_name(
-        &self,
-        raw: &mut gimli::EntriesRaw<'_, Slice<'d>>,
-        abbreviation: &gimli::Abbreviation,
-    ) -> Result<Option<Text<'d>>, gimli::Error> {
-        let mut name = None;
-        for &spec in abbreviation.attributes() {
-            let attribute = raw.read_attribute(spec)?;
-            if spec.name() == gimli::DW_AT_name {
-                name = Text::new(self.dwarf, self.unit, attribute.value());
-            }
+    fn inlined(&self, entries: &mut Entries<'m, 'd>, head: &Head<'_>) -> Result<Inlined, gimli::Error> {
+        if self.inlines == Inlines::Origins
+            && let Some(origin) = entries.origin(head)
+        {
+            let (offset, origin) = (head.offset, self.origin(origin));
+            entries.pass_over(head)?;
+            return Ok(Inlined { offset, origin, code: Code::None, entry: 0, call_line: 0, owner: u32::MAX });
         }
-        Ok(name)
+        entries.read(head, |raw, abbreviation| self.read_inlined(raw, abbreviation, head.offset))
     }
 
     fn read_subprogram(
@@ -317,18 +324,10 @@ impl<'m, 'd> Scanner<'m, 'd> {
     ) -> Result<Inlined, gimli::Error> {
         let (mut found, mut call_line) = (Origin::NONE, 0);
         let mut code = CodeAttributes::default();
-        let mut attributes = abbreviation.attributes();
-        while let [spec, rest @ ..] = attributes {
-            attributes = rest;
-            let value = raw.read_attribute_inline(*spec)?.value();
+        for &spec in abbreviation.attributes() {
+            let value = raw.read_attribute_inline(spec)?.value();
             match spec.name() {
-                gimli::DW_AT_abstract_origin => {
-                    found = self.origin(value);
-                    if self.inlines == Inlines::Origins {
-                        raw.skip_attributes(attributes)?;
-                        break;
-                    }
-                }
+                gimli::DW_AT_abstract_origin => found = self.origin(value),
                 gimli::DW_AT_call_line => call_line = line_number(value),
                 name => self.note_code(&mut code, name, value),
             }

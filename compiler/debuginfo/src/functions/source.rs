@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use super::Functions;
 use super::matching::{component_matches, matched_path, scopes_match};
-use super::scan::{Subprogram, Text, UnitFunctions};
+use super::scan::{Subprogram, Text, UnitFunctions, subprogram_at};
 use crate::dwarf::{DebugData, DieRef, MAX_CHAIN};
 use crate::lines;
 use crate::names::demangle;
@@ -16,8 +16,8 @@ pub(super) struct Source<'d> {
     pub root: DieRef,
     name: Option<Text<'d>>,
     linkage_name: Option<Text<'d>>,
-    /// Unit and index of the innermost scope.
-    scope: Option<(u32, u32)>,
+    /// The outermost of the entries, which stands in its class.
+    declaration: DieRef,
     /// Unit and index of the file.
     pub decl_file: Option<(u32, u32)>,
     pub decl_line: u32,
@@ -35,21 +35,39 @@ impl<'d> Source<'d> {
 pub(super) struct Sources<'a, 'm, 'd> {
     pub view: &'a Functions<'m, 'd>,
     pub index: u32,
-    pub functions: &'a UnitFunctions<'d>,
+    /// The functions of the unit at hand, if all have been read.
+    pub functions: Option<&'a UnitFunctions<'d>>,
 }
 
 impl<'d> Sources<'_, '_, 'd> {
     fn of_unit(&self, unit: u32) -> Option<&UnitFunctions<'d>> {
-        if unit == self.index { Some(self.functions) } else { self.view.of_unit(unit) }
+        match self.functions {
+            Some(functions) if unit == self.index => Some(functions),
+            _ => self.view.of_unit(unit),
+        }
+    }
+
+    /// A subprogram of any unit, without its scope. Only for it, no unit is read.
+    pub fn subprogram(&self, die: DieRef) -> Option<Subprogram<'d>> {
+        let data = self.view.data;
+        let kept = match self.functions {
+            Some(functions) if die.unit == self.index => Some(functions),
+            _ => data.slot(die.unit).ok()?.functions.get(),
+        };
+        match kept {
+            Some(functions) => functions.subprogram_at(die.offset).copied(),
+            None => subprogram_at(data, die),
+        }
     }
 
     /// Name and declaration of a subprogram of the unit at hand.
     pub fn describe(&self, subprogram: &Subprogram<'d>) -> Source<'d> {
+        let itself = DieRef { unit: self.index, offset: subprogram.offset };
         let mut source = Source {
-            root: DieRef { unit: self.index, offset: subprogram.offset },
+            root: itself,
             name: None,
             linkage_name: None,
-            scope: None,
+            declaration: itself,
             decl_file: None,
             decl_line: 0,
             external: false,
@@ -64,18 +82,13 @@ impl<'d> Sources<'_, '_, 'd> {
             if source.decl_line == 0 {
                 source.decl_line = entry.decl_line;
             }
+            source.declaration = DieRef { unit, offset: entry.offset };
             let abstract_origin = entry.abstract_origin.die();
             source.root = abstract_origin.unwrap_or(source.root);
             let next = abstract_origin.or_else(|| entry.specification.die());
-            let next =
-                next.and_then(|die| Some((die.unit, *self.of_unit(die.unit)?.subprogram_at(die.offset)?)));
-            match next {
+            match next.and_then(|die| Some((die.unit, self.subprogram(die)?))) {
                 Some(next) => at = next,
-                // The outermost declaration is the one that stands in its class.
-                None => {
-                    source.scope = entry.scope.map(|scope| (unit, scope));
-                    break;
-                }
+                None => break,
             }
         }
         source
@@ -95,7 +108,7 @@ impl<'d> Sources<'_, '_, 'd> {
         if outer.is_empty() {
             return Some(Cow::Borrowed(name));
         }
-        let scopes = self.scope_names(source.scope);
+        let scopes = self.scope_names(source.declaration);
         if scopes_match(outer, &scopes) {
             let shown = scopes[scopes.len() - outer.len()..].join("::");
             return Some(Cow::Owned(format!("{shown}::{name}")));
@@ -103,15 +116,16 @@ impl<'d> Sources<'_, '_, 'd> {
         matched_path(&demangle(source.linkage_name()?), pattern).map(|name| Cow::Owned(name.into()))
     }
 
-    /// Names of a scope and those round it, outermost first.
-    fn scope_names(&self, scope: Option<(u32, u32)>) -> Vec<&'d str> {
+    /// Names of the scopes round an entry, outermost first.
+    fn scope_names(&self, declaration: DieRef) -> Vec<&'d str> {
         let mut names = Vec::new();
-        if let Some((unit, mut index)) = scope
-            && let Some(functions) = self.of_unit(unit)
+        if let Some(functions) = self.of_unit(declaration.unit)
+            && let Some(mut index) = functions.subprogram_at(declaration.offset).and_then(|found| found.scope)
         {
             // A scope's parent is found before it, so this ends.
             while let Some(scope) = functions.scopes.get(index as usize) {
-                names.extend(scope.name.and_then(Text::get));
+                let die = DieRef { unit: declaration.unit, offset: scope.offset };
+                names.extend(self.view.data.die(die).ok().and_then(|die| die.name()));
                 match scope.parent {
                     Some(parent) if parent < index => index = parent,
                     _ => break,
