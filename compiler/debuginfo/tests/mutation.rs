@@ -5,7 +5,7 @@ mod support;
 
 use std::time::{Duration, Instant};
 
-use rstap_debuginfo::{LinkAddr, Module, Pattern, TypeId, inflate};
+use rstap_debuginfo::{LinkAddr, LocationError, Module, Pattern, Place, TypeId, inflate};
 use support::Scratch;
 
 /// A small generator (splitmix64), so that a failure can be had again from its seed.
@@ -139,6 +139,30 @@ fn damaged_markers_are_survived() {
 #[test]
 fn damaged_compressed_sections_are_survived() {
     mutate("inline.c", &["-g", "-O2", "-gz"], 400);
+}
+
+/// Entries that refer to themselves and each other cost what depends on them, nothing else.
+#[test]
+fn circles_end() {
+    let scratch = Scratch::new();
+    let bytes = scratch.compile("circles.s", &[]);
+    ask_everything(&bytes);
+    let module = Module::parse(&bytes).unwrap();
+    let all = module.functions(&Pattern::parse("*").unwrap()).unwrap();
+    let main = all.iter().find(|function| function.name == "main" && function.die.is_some()).unwrap();
+    let pc = main.entry.unwrap();
+    let variables = module.scope(main.die.unwrap(), pc).unwrap();
+    let variable = |name| variables.iter().find(|variable| variable.name == name).unwrap();
+    assert!(matches!(module.place(variable("sound"), pc), Ok(Place::Memory(_))));
+    assert_eq!(module.size_of(variable("sound").ty), Some(4));
+    assert_eq!(module.place(variable("looping"), pc), Err(LocationError::TooLong));
+    assert_eq!(module.size_of(variable("looping").ty), None);
+    assert_eq!(module.size_of(variable("row").ty), None);
+    let nest = module.resolve_type(variable("nested").ty).unwrap();
+    assert_eq!(module.find_member(nest, "nothing"), Ok(None));
+    for variable in &variables {
+        assert!(module.type_name(variable.ty).len() < 1000, "{}", variable.name);
+    }
 }
 
 #[test]

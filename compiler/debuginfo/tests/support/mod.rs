@@ -75,12 +75,6 @@ impl Scratch {
         usize::from_str_radix(words[2], 16).expect("type, address, offset")
     }
 
-    /// Runs a tool; whether it is there and did what it should.
-    pub fn try_tool(&self, name: &str, arguments: &[&std::ffi::OsStr]) -> bool {
-        let output = Command::new(name).current_dir(&self.0).args(arguments).output();
-        output.is_ok_and(|output| output.status.success())
-    }
-
     /// Runs a tool of binutils.
     pub fn tool(&self, name: &str, arguments: &[&std::ffi::OsStr]) {
         let mut command = Command::new(name);
