@@ -88,12 +88,19 @@ pub struct Request<'a> {
 impl<'a> Request<'a> {
     /// A request whose answer matters only in whether there is one.
     fn of_any(target: &'a ast::Target, usage: Use) -> Request<'a> {
-        let indexes = target.access.iter().filter(|step| matches!(step.kind, ast::AccessKind::Index(_)));
+        // Parts of what is not in memory are reached by constants only.
+        let index = |step: &ast::Access| match &step.kind {
+            ast::AccessKind::Index(index) => Some(match index.kind {
+                ast::ExprKind::Literal(ast::Literal::Number(index)) => build::number(index),
+                _ => build::register(rstap_abi::context::register::RAX),
+            }),
+            ast::AccessKind::Member(_) => None,
+        };
         Request {
             target,
             base: Some(build::number(0)),
             origin: None,
-            indexes: indexes.map(|_| build::number(0)).collect(),
+            indexes: target.access.iter().filter_map(index).collect(),
             usage,
             bias: Some(build::number(0)),
             site: ir::SiteId(0),
