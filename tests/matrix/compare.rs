@@ -11,6 +11,8 @@ pub struct Judgement {
 struct Hit {
     /// Address in the file.
     pc: u64,
+    /// The stack pointer.
+    sp: u64,
     values: Vec<(String, Judged)>,
 }
 
@@ -53,7 +55,12 @@ impl Judgement {
             let number = |text: &str| u64::from_str_radix(text, 16).map_err(|_| format!("`{line}` of gdb"));
             let judged = match fields.as_slice() {
                 ["H", pc] => {
-                    hits.push(Hit { pc: number(pc)?, values: Vec::new() });
+                    hits.push(Hit { pc: number(pc)?, sp: 0, values: Vec::new() });
+                    continue;
+                }
+                ["S", sp] => {
+                    hits.last_mut().ok_or_else(|| format!("`{line}` of gdb before any hit"))?.sp =
+                        number(sp)?;
                     continue;
                 }
                 ["V", _, value] => Judged::Value(number(value)?),
@@ -110,14 +117,14 @@ impl Judgement {
         all
     }
 
-    /// The script that prints the same: a line `H pc`, then one for each expression.
+    /// The script that prints the same: lines `H pc` and `S sp`, then one for each expression.
     pub fn script(&self, program: &str) -> String {
         let mut script = String::from("global hits%\n");
         for (pc, paths) in self.expressions() {
             let count = self.hits.iter().filter(|hit| hit.pc == pc).count();
             let _ = writeln!(script, "probe process(\"{program}\").statement({pc:#x}) {{");
             let _ = writeln!(script, "    if (hits[{pc}]++ >= {count}) next");
-            let _ = writeln!(script, "    println(\"H {pc:x}\")");
+            let _ = writeln!(script, "    printf(\"H {pc:x}\\nS %x\\n\", register(\"rsp\"))");
             for (index, path) in paths.iter().enumerate() {
                 let print = format!("printf(\"{index} %x\\n\", {path})");
                 let fault = format!("println(\"{index} fault\")");
@@ -164,8 +171,9 @@ pub fn tally(
             continue;
         };
         let index: HashMap<&str, usize> = expressions[&hit.pc].iter().copied().zip(0..).collect();
+        let moved = answer.sp.wrapping_sub(hit.sp);
         for (path, judged) in &hit.values {
-            let given = answer.get(&index[path.as_str()]).copied().flatten();
+            let given = answer.values.get(&index[path.as_str()]).copied().flatten();
             let judged = match *judged {
                 Judged::Value(judged) => Some(judged),
                 Judged::Nothing => None,
@@ -177,7 +185,8 @@ pub fn tally(
             };
             match (judged, given) {
                 (None, None) => tally.absent += 1,
-                (Some(a), Some(b)) if a == b => tally.equal += 1,
+                // An address of the stack, which may be elsewhere (Go's are where threads have left room).
+                (Some(a), Some(b)) if a == b || a.wrapping_add(moved) == b => tally.equal += 1,
                 _ => tally.note(Difference { pc: hit.pc, path, judged, given }, &explain),
             }
         }
@@ -198,19 +207,31 @@ pub struct Difference<'a> {
     pub given: Option<u64>,
 }
 
-/// By instruction and number of the hit: values by index of the expression, `None` for a fault.
-fn parse_answers(text: &str) -> HashMap<(u64, usize), HashMap<usize, Option<u64>>> {
-    let mut all: HashMap<(u64, usize), HashMap<usize, Option<u64>>> = HashMap::new();
+/// What rstap says at a hit.
+#[derive(Default)]
+struct Answer {
+    /// The stack pointer.
+    sp: u64,
+    /// By index of the expression, `None` for a fault.
+    values: HashMap<usize, Option<u64>>,
+}
+
+/// By instruction and number of the hit.
+fn parse_answers(text: &str) -> HashMap<(u64, usize), Answer> {
+    let mut all: HashMap<(u64, usize), Answer> = HashMap::new();
     let mut rounds = Rounds::default();
     let mut here = None;
     for line in text.lines() {
         let Some((word, value)) = line.split_once(' ') else { continue };
         if word == "H" {
-            let key = rounds.next(u64::from_str_radix(value, 16).unwrap_or(0));
-            here = Some(key);
-            all.insert(key, HashMap::new());
-        } else if let (Some(key), Ok(index)) = (here, word.parse()) {
-            all.entry(key).or_default().insert(index, u64::from_str_radix(value, 16).ok());
+            here = Some(rounds.next(u64::from_str_radix(value, 16).unwrap_or(0)));
+        }
+        let Some(key) = here else { continue };
+        let answer = all.entry(key).or_default();
+        if word == "S" {
+            answer.sp = u64::from_str_radix(value, 16).unwrap_or(0);
+        } else if let Ok(index) = word.parse() {
+            answer.values.insert(index, u64::from_str_radix(value, 16).ok());
         }
     }
     all

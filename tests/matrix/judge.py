@@ -4,6 +4,7 @@ Environment: JUDGE_OUT, the file to write; JUDGE_SOURCE, the file name of the so
 about how many instructions to stop at; JUDGE_HITS, how often at each; JUDGE_ENVIRONMENT, the program's own. Output, one line each, fields between tabs:
 
     H    address in the file of the instruction, in hexadecimal
+    S    the stack pointer there
     V    expression, value: an integer as 64 bits, a number as the bits of a double, in hexadecimal
     Z    expression, 0: the same of a value in pieces, of which gdb may have nothing
     G    expression: gdb says that it is optimised out or cannot be computed
@@ -124,8 +125,8 @@ def record(path, value, kind, depth, out, seen=None):
 
 def array(path, value, kind, depth, out):
     low, high = kind.range()
-    wanted = sorted({low, low + 1, high} & set(range(low, high + 1)))
-    for index in wanted:
+    # The bounds may be anything before the program has set them.
+    for index in sorted(index for index in {low, low + 1, high} if low <= index <= high):
         leaves("%s[%d]" % (path, index), value[index], depth + 1, out)
 
 
@@ -163,7 +164,8 @@ class Stop(gdb.Breakpoint):
             return False
         self.wanted -= 1
         frame = gdb.newest_frame()
-        lines = ["H\t%x\n" % self.file_pc]
+        sp = int(frame.read_register("rsp"))
+        lines = ["H\t%x\nS\t%x\n" % (self.file_pc, sp)]
         for symbol, block in variables(frame, self.pc):
             if not symbol.name.replace("_", "a").isalnum():
                 continue

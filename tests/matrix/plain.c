@@ -266,7 +266,15 @@ NOINLINE static int tail(int a, int b) {
     return multiply(a + 1, b + 2);
 }
 
+/* What earlier code has left on the stack is not the same under gdb. Variables show it before they are written. */
+NOINLINE static void scrub(void) {
+    volatile char below[1 << 14];
+    for (unsigned i = 0; i < sizeof below; i++)
+        below[i] = 0;
+}
+
 int main(int argc, char **argv) {
+    scrub();
     struct node second = {.name = "second",
                           .where = {11, 12},
                           .word = {.number = 2.5},
