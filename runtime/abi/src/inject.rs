@@ -18,6 +18,9 @@ pub const CONFIG_SYMBOL: &str = "RSTAP_PAYLOAD_CONFIG";
 /// Exported by the blob: what trampolines call.
 pub const ENTER_SYMBOL: &str = "rstap_payload_enter";
 
+/// Exported by the blob: what trampolines of sites call whose handler is called at once ([`SiteEntry::quick`]).
+pub const QUICK_SYMBOL: &str = "rstap_payload_quick";
+
 /// Ranges of memory that stay mapped and readable as long as the process runs its program.
 pub const RANGES: usize = 8;
 
@@ -214,7 +217,14 @@ pub struct SiteEntry {
     pub first: u32,
     /// Their number.
     pub count: u32,
+    /// Address of the handler of its only probe, if that is a leaf: code of a few instructions that cannot fail, calls
+    /// nothing and uses general registers only, of a probe without a condition. 0 otherwise.
+    pub quick: u64,
+    /// Not 0: that handler looks at registers.
+    pub looks: u64,
 }
+
+const _: () = assert!(size_of::<SiteEntry>() == 32);
 
 /// A probe at a place.
 #[repr(C)]

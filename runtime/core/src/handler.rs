@@ -198,6 +198,15 @@ impl<'a> Runner<'a> {
         &self.context.registers
     }
 
+    /// Tells whose hits it handles, for code that calls a handler itself: one that needs no state, has no condition and
+    /// takes no lock. All it needs of the context is in it then, but for registers.
+    pub fn set_thread(&mut self, pid: u32, tid: u32) {
+        (self.context.pid, self.context.tid) = (pid, tid);
+    }
+
+    /// Where the context that handlers are given lies in a runner, in bytes from its start.
+    pub const CONTEXT_AT: usize = offset_of!(Runner<'static>, context);
+
     /// Where [`Runner::registers`] lie in a runner, in bytes from its start: code that saves registers writes them
     /// there itself.
     pub const REGISTERS_AT: usize = offset_of!(Runner<'static>, context) + offset_of!(Context, registers);
@@ -237,7 +246,7 @@ impl<'a> Runner<'a> {
         let patiently = hit.always;
         let stops_a_thread = hit.registers_in_place || hit.registers.is_some();
         self.prepare(env, probe, entry.flags, handler.needs, hit);
-        let code = self.image.code(&handler);
+        let code = self.image.code(handler);
         if handler.lock_count | handler.condition_count | handler.needs & needs::STATE == 0 {
             let context: *mut Context = &mut self.context;
             // SAFETY: as in `run_with_state`.
@@ -248,7 +257,7 @@ impl<'a> Runner<'a> {
         }
         // Without state there are no loops either: such a handler is over at once.
         let start = if stops_a_thread { self.overload.start(env) } else { None };
-        let outcome = self.run_with_state(env, &handler, code, patiently);
+        let outcome = self.run_with_state(env, handler, code, patiently);
         if let Some(start) = start
             && self.overload.end(start, env.cycles(), &self.context.limits)
         {
@@ -261,7 +270,7 @@ impl<'a> Runner<'a> {
     fn run_with_state<E: Env>(
         &mut self,
         env: &E,
-        handler: &HandlerEntry,
+        handler: &'a HandlerEntry,
         code: Code,
         patiently: bool,
     ) -> Outcome {
@@ -315,7 +324,7 @@ impl<'a> Runner<'a> {
             let before = outcome.load(Acquire);
             self.context.fault = 0;
             self.context.actions = i64::MAX;
-            let code = self.image.code(&handler);
+            let code = self.image.code(handler);
             let context: *mut Context = &mut self.context;
             // SAFETY: as for the handler that was just called.
             let returned = unsafe { env.call(code, context) };
@@ -430,7 +439,7 @@ struct Locks<'a> {
     arena: Arena<'a>,
     image: Image<'a>,
     shards: Shards,
-    handler: HandlerEntry,
+    handler: &'a HandlerEntry,
     owner: u32,
 }
 
@@ -441,16 +450,16 @@ enum NotTaken {
 
 impl<'a> Locks<'a> {
     #[inline(always)]
-    fn new<E: Env>(runner: &Runner<'a>, handler: &HandlerEntry, env: &E) -> Locks<'a> {
+    fn new<E: Env>(runner: &Runner<'a>, handler: &'a HandlerEntry, env: &E) -> Locks<'a> {
         // To ask for the owner may take a system call.
         let owner = if handler.lock_count > 0 { env.owner() } else { 0 };
-        Locks { arena: runner.arena, image: runner.image, shards: runner.shards, handler: *handler, owner }
+        Locks { arena: runner.arena, image: runner.image, shards: runner.shards, handler, owner }
     }
 
     #[inline(always)]
     fn set(&self) -> impl DoubleEndedIterator<Item = (Option<&'a LockCells>, LockEntry)> + Clone {
         let arena = self.arena;
-        self.image.locks(&self.handler).map(move |lock| (lock::of_global(&arena, lock.at()).ok(), lock))
+        self.image.locks(self.handler).map(move |lock| (lock::of_global(&arena, lock.at()).ok(), lock))
     }
 
     #[inline(always)]

@@ -36,7 +36,13 @@ impl<'a> Image<'a> {
         // SAFETY: readable by the contract, long enough by the check above; any bytes are an `ImageHeader`.
         let header = unsafe { base.cast::<ImageHeader>().read_unaligned() };
         let ours = header.magic == MAGIC && header.abi_version == rstap_abi::ABI_VERSION;
-        (ours && header.size as usize <= size).then_some(Image { base, header, mapping: PhantomData })
+        let first = (base as usize).wrapping_add(header.handlers as usize);
+        let is_aligned = first.is_multiple_of(align_of::<HandlerEntry>());
+        (ours && is_aligned && header.size as usize <= size).then_some(Image {
+            base,
+            header,
+            mapping: PhantomData,
+        })
     }
 
     /// The image that a context names.
@@ -70,12 +76,13 @@ impl<'a> Image<'a> {
     }
 
     /// Handler `index`.
-    pub fn handler(&self, index: u32) -> Option<HandlerEntry> {
+    pub fn handler(&self, index: u32) -> Option<&'a HandlerEntry> {
         if index >= self.header.handler_count {
             return None;
         }
-        // SAFETY: as for probes.
-        Some(unsafe { self.read(self.header.handlers, index) })
+        let table = self.base.wrapping_add(self.header.handlers as usize).cast::<HandlerEntry>();
+        // SAFETY: as for probes; `new` has looked at the alignment. Not a copy: each hit asks, and needs some fields.
+        Some(unsafe { &*table.add(index as usize) })
     }
 
     /// Place of the first shard, bytes of each, and their number.

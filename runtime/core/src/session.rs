@@ -1,5 +1,6 @@
 //! The session's state and counters, shared by all who run handlers.
 
+use core::mem::offset_of;
 use core::sync::atomic::AtomicU64;
 use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 
@@ -57,6 +58,7 @@ pub(crate) struct CountCells {
 }
 
 const _: () = assert!(size_of::<SessionCells>() == size_of::<Session>());
+const _: () = assert!(offset_of!(SessionCells, state) == 0 && offset_of!(SessionCells, exit) == 8);
 
 // SAFETY: atomic integers; the padding to the alignment means nothing.
 unsafe impl Shared for SessionCells {}
@@ -125,6 +127,12 @@ impl<'a> SessionView<'a> {
     #[inline]
     pub fn is_running(&self) -> bool {
         self.state() == state::RUNNING && self.cells.exit.load(Relaxed) == 0
+    }
+
+    /// Where [`SessionView::is_running`] looks, for code that does so itself: the state, and behind it whether `exit()`
+    /// was called.
+    pub fn running_words(&self) -> u64 {
+        core::ptr::from_ref(self.cells) as u64
     }
 
     /// Takes a shard for a context, one of the first `count`; 0, which any number of contexts use at once, when no

@@ -29,7 +29,7 @@ pub extern "C" fn rstap_payload_abi_version() -> u32 {
 /// Flags that `sahf` does not restore and a handler must not see set: direction and alignment check.
 const ODD_FLAGS: u32 = 1 << 10 | 1 << 18;
 /// Single steps of a debugger, which must not come back with the flags.
-const TRAP_FLAG: u32 = 1 << 8;
+pub(crate) const TRAP_FLAG: u32 = 1 << 8;
 /// Pauses between tries to take the pool's lock, each of [`PAUSE_NS`]: whoever has it may be waiting for a cpu.
 const PAUSES: u32 = 500;
 /// Tries before each pause, of some 40 cycles each: the lock is kept for some system calls.
@@ -38,9 +38,9 @@ const TRIES: u32 = 256;
 const PAUSE_NS: u32 = 50_000;
 
 /// Hits of a thread between two looks whether rstap is still there.
-const OWNER_CHECK: u32 = 1 << 16;
+pub(crate) const OWNER_CHECK: u32 = 1 << 16;
 
-const fn reg(number: usize) -> usize {
+pub(crate) const fn reg(number: usize) -> usize {
     REGISTERS.wrapping_add(number.wrapping_mul(8))
 }
 

@@ -28,5 +28,6 @@ extern crate std;
 pub mod entry;
 pub mod env;
 pub mod frames;
+pub mod quick;
 pub mod slot;
 mod sys;

@@ -56,6 +56,8 @@ pub struct Slot {
     pub hit_stack: u64,
     /// What it is found by.
     pub key: u64,
+    /// Where the session's state is: `SessionView::running_words`.
+    pub running: u64,
     /// The process.
     pub pid: u32,
     /// Hits, for what is done from time to time only.
@@ -75,6 +77,8 @@ const _: () = assert!(offset_of!(Slot, stack_pointer) as u64 == SLOT_STACK_POINT
 /// [`Slot::live`] of a context that is initialised.
 pub const LIVE: u64 = 0x6576_696c;
 
+/// Where the context is that handlers are given.
+pub const CONTEXT: usize = offset_of!(Slot, runner) + Runner::CONTEXT_AT;
 /// Where the registers are.
 pub const REGISTERS: usize = offset_of!(Slot, runner) + Runner::REGISTERS_AT;
 /// Bytes from the start of the pool to the table of keys.
@@ -156,6 +160,7 @@ pub unsafe extern "C" fn claim(fs_base: u64, stack_pointer: u64) -> *mut Slot {
                 slot.runner.forget_shard();
             }
             (slot.key, slot.tid, slot.pid) = (key, tid, pid);
+            slot.runner.set_thread(pid, tid);
             slot.state = state::ASK;
         } else if slot.state == state::BUSY && !is_abandoned(slot, stack_pointer) {
             return skip(Skip::Reentrant);
@@ -337,6 +342,7 @@ unsafe fn initialise(config: &Config, slot: *mut Slot) -> bool {
             Arena::new(config.arena as *const u8, config.arena_size),
         )
     };
+    let Ok(running) = SessionView::new(arena).map(|session| session.running_words()) else { return false };
     let Some(mut runner) = image.and_then(|image| Runner::new(image, arena, &config.limits, handlers)) else {
         return false;
     };
@@ -356,6 +362,7 @@ unsafe fn initialise(config: &Config, slot: *mut Slot) -> bool {
             own_stack,
             hit_stack: own_stack,
             key: 0,
+            running,
             pid: 0,
             hits: 0,
             no_wait_before: 0,

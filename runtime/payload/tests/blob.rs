@@ -35,7 +35,9 @@ fn the_blob_is_freestanding() {
 
     let exported: Vec<&str> =
         elf.dynsyms.iter().filter_map(|symbol| elf.dynstrtab.get_at(symbol.st_name)).collect();
-    for name in ["rstap_payload_enter", "rstap_payload_abi_version", "RSTAP_PAYLOAD_CONFIG"] {
+    let wanted =
+        ["rstap_payload_enter", "rstap_payload_quick", "rstap_payload_abi_version", "RSTAP_PAYLOAD_CONFIG"];
+    for name in wanted {
         assert!(exported.contains(&name), "{name} is not among {exported:?}");
     }
 

@@ -1,7 +1,7 @@
 //! The payload as bytes for a place in a target: the segments of the blob as a loader would map them, with its
 //! relative relocations applied. Source: System V ABI, "Program Header", "Dynamic Section", "Relocation".
 
-use rstap_abi::inject::{CONFIG_SYMBOL, ENTER_SYMBOL};
+use rstap_abi::inject::{CONFIG_SYMBOL, ENTER_SYMBOL, QUICK_SYMBOL};
 
 static BLOB: &[u8] = include_bytes!(env!("RSTAP_BLOB"));
 
@@ -24,6 +24,8 @@ pub struct Blob {
     pub config: usize,
     /// Where in it trampolines enter.
     pub enter: usize,
+    /// Where those enter whose handler is a leaf.
+    pub quick: usize,
 }
 
 /// Bytes that it takes.
@@ -55,13 +57,14 @@ pub fn at(base: u64) -> Option<Blob> {
         })
     };
     let (config, enter) = (symbol(CONFIG_SYMBOL)?, symbol(ENTER_SYMBOL)?);
+    let quick = symbol(QUICK_SYMBOL)?;
     let relocations = entry(DT_RELA)?..entry(DT_RELA)? + entry(DT_RELASZ)?;
     for at in relocations.step_by(RELOCATION_SIZE) {
         // R_X86_64_RELATIVE, the only kind there is (payload/tests/blob.rs).
         let (place, addend) = (word(&bytes, at)? as usize, word(&bytes, at + 16)?);
         bytes.get_mut(place..place + 8)?.copy_from_slice(&base.wrapping_add(addend).to_le_bytes());
     }
-    Some(Blob { bytes, config, enter })
+    Some(Blob { bytes, config, enter, quick })
 }
 
 fn headers() -> impl Iterator<Item = &'static [u8]> {
@@ -96,7 +99,9 @@ mod tests {
             [0x10_0000, 0x7fff_0000_0000].map(|base| at(base).expect("the build linked a blob"));
         assert_eq!((low.config, low.enter), (high.config, high.enter));
         // `push rax; push rcx; push rdx; pushf`
-        assert_eq!(low.bytes[low.enter..low.enter + 4], [0x50, 0x51, 0x52, 0x9c]);
+        for entry in [low.enter, low.quick] {
+            assert_eq!(low.bytes[entry..entry + 4], [0x50, 0x51, 0x52, 0x9c]);
+        }
         let len = size_of::<rstap_abi::inject::Config>();
         assert!(low.bytes[low.config..low.config + len].iter().all(|byte| *byte == 0));
         assert_ne!(low.bytes, high.bytes, "relocations were applied");

@@ -8,6 +8,7 @@ use rstap_abi::inject::{CONTEXTS, CONTEXTS_AT, Config, ContextMemory, FRAME_HEAD
 
 use super::Injector;
 use super::blob::{self, Blob};
+use super::leaf::Leaf;
 use super::ledger;
 use super::trampoline::{self, HEAD};
 
@@ -116,13 +117,14 @@ pub struct Home {
     probes: Vec<ProbeAt>,
     config_at: u64,
     enter: u64,
+    quick: u64,
 }
 
 impl Home {
     /// The home at `base`, with its bytes.
     pub fn new(base: u64, plan: Plan, mut config: Config, injector: &Injector) -> Option<(Home, Vec<u8>)> {
-        let Blob { bytes: blob, config: config_at, enter } = blob::at(base + ledger::PAGE)?;
-        let (config_at, enter) = (config_at as u64 + ledger::PAGE, enter as u64 + ledger::PAGE);
+        let Blob { bytes: blob, config: config_at, enter, quick } = blob::at(base + ledger::PAGE)?;
+        let at = |offset: usize| base + ledger::PAGE + offset as u64;
         let mut bytes = vec![0; ledger::PAGE as usize];
         bytes.extend(blob);
         config.sites = base + plan.sites;
@@ -134,7 +136,8 @@ impl Home {
         config.limits = injector.limits;
         bytes.resize(plan.image as usize, 0);
         bytes.extend(&injector.image);
-        let home = Home { config, enter: base + enter, ..Home::found(base, plan, base + config_at) };
+        let home =
+            Home { config, enter: at(enter), quick: at(quick), ..Home::found(base, plan, at(config_at)) };
         Some((home, bytes))
     }
 
@@ -151,6 +154,7 @@ impl Home {
             probes: Vec::new(),
             config_at,
             enter: 0,
+            quick: 0,
         }
     }
 
@@ -166,15 +170,18 @@ impl Home {
         self.config_at
     }
 
-    /// Adds a site with these probes; its number. `None` if the tables are full.
-    pub fn add_site(&mut self, address: u64, probes: &[ProbeAt]) -> Option<u32> {
+    /// Adds a site with these probes; its number. `None` if the tables are full. `leaf` is the handler of its only probe,
+    /// if it can be called at once.
+    pub fn add_site(&mut self, address: u64, probes: &[ProbeAt], leaf: Option<Leaf>) -> Option<u32> {
         let fits = (self.sites.len() as u64) < self.plan.site_capacity
             && (self.probes.len() + probes.len()) as u64 <= self.plan.probe_capacity;
         if !fits {
             return None;
         }
         let first = self.probes.len() as u32;
-        self.sites.push(SiteEntry { address, first, count: probes.len() as u32 });
+        let quick = leaf.map_or(0, |leaf| self.config.image + u64::from(leaf.code));
+        let looks = u64::from(leaf.is_some_and(|leaf| leaf.looks));
+        self.sites.push(SiteEntry { address, first, count: probes.len() as u32, quick, looks });
         self.probes.extend(probes);
         (self.config.site_count, self.config.probe_count) =
             (self.sites.len() as u64, self.probes.len() as u64);
@@ -214,6 +221,7 @@ impl Home {
         for site in &self.sites {
             sites.extend(site.address.to_le_bytes());
             sites.extend([site.first, site.count].map(u32::to_le_bytes).as_flattened());
+            sites.extend([site.quick, site.looks].map(u64::to_le_bytes).as_flattened());
         }
         let mut probes = Vec::with_capacity(self.probes.len() * size_of::<ProbeAt>());
         for probe in &self.probes {
@@ -234,7 +242,7 @@ impl Home {
     pub fn add_area(&mut self, range: Range<u64>) -> (u64, [u8; HEAD]) {
         let start = range.start;
         self.areas.push(Area { free: start + HEAD as u64, range });
-        (start, trampoline::head(self.enter))
+        (start, trampoline::head(self.enter, self.quick))
     }
 
     /// The area within reach of an address that has room for a trampoline.

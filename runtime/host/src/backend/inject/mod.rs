@@ -3,12 +3,14 @@
 //! share one tracer: `ptrace/injecting.rs` uses what is here.
 //!
 //! What is here is plain: which memory a process gets and how it is laid out ([`home`]), the payload as bytes
-//! ([`blob`]), what stands in it for who has to clean up ([`ledger`]), the code at the end of a jump ([`trampoline`]), what suits a process ([`suitable`]). docs/INJECT.md
+//! ([`blob`]), what stands in it for who has to clean up ([`ledger`]), the code at the end of a jump ([`trampoline`]), what
+//! handlers it may call at once ([`leaf`]), what suits a process ([`suitable`]). docs/INJECT.md
 //! explains the whole to a sceptical reader.
 
 pub mod blob;
 pub mod code;
 pub mod home;
+pub mod leaf;
 pub mod ledger;
 pub mod suitable;
 pub mod sys;
@@ -16,6 +18,7 @@ pub mod trampoline;
 
 use std::fs::File;
 
+use self::leaf::Leaf;
 use rstap_abi::inject::{ContextMemory, ProbeAt, kind};
 use rstap_abi::limits::Limits;
 use rstap_program::{CodeKind, Point, Probe, ProbeId, Program};
@@ -39,6 +42,8 @@ pub struct Injector {
     pub probes: Vec<bool>,
     /// For each return probe, the probe whose handler saves values at the entry, `u32::MAX` for none, and their bytes.
     pub entries: Vec<Option<(u32, u32)>>,
+    /// The handlers of those probes that can be called at once.
+    leaves: Vec<Option<Leaf>>,
 }
 
 impl Injector {
@@ -62,6 +67,7 @@ impl Injector {
             _ => None,
         };
         Injector {
+            leaves: leaf::of_probes(&program.image),
             entries: program.probes.iter().map(entry).collect(),
             arena,
             arena_name,
@@ -70,6 +76,14 @@ impl Injector {
             limits: program.limits,
             memory,
             probes,
+        }
+    }
+
+    /// The handler to be called at once where only this is probed.
+    pub fn leaf_of(&self, probes: &[ProbeAt]) -> Option<Leaf> {
+        match probes {
+            [ProbeAt { probe, kind: kind::HIT, .. }] => *self.leaves.get(*probe as usize)?,
+            _ => None,
         }
     }
 

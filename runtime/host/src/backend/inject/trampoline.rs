@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! head        jmp [enter]                 once per area: the blob may be farther away than a call reaches
+//!             jmp [quick]                 for handlers that are leaves
 //! trampoline  lea rsp, [rsp - 128]        over the red zone
 //!             push SITE
 //!             call head
@@ -13,7 +14,9 @@
 //! All of it leaves flags and registers alone; `rstap_payload_enter` puts back what it uses.
 
 /// Bytes of an area's head.
-pub const HEAD: usize = 16;
+pub const HEAD: usize = 32;
+/// Where in it the way is for handlers that are leaves.
+pub const QUICK: u64 = 16;
 /// Trampolines begin at multiples of this.
 pub const ALIGN: usize = 16;
 /// Bytes of a trampoline before the displaced instructions.
@@ -21,17 +24,19 @@ pub const PREFIX: usize = 23;
 /// Room to be reckoned with for one.
 pub const USUAL_SIZE: usize = 80;
 
-/// The head of an area, for the address of `rstap_payload_enter`.
-pub fn head(enter: u64) -> [u8; HEAD] {
+/// The head of an area, for the addresses of `rstap_payload_enter` and `rstap_payload_quick`.
+pub fn head(enter: u64, quick: u64) -> [u8; HEAD] {
     let mut code = [0xcc; HEAD];
-    code[..6].copy_from_slice(&[0xff, 0x25, 0, 0, 0, 0]);
-    code[6..14].copy_from_slice(&enter.to_le_bytes());
+    for (jump, to) in code.chunks_exact_mut(QUICK as usize).zip([enter, quick]) {
+        jump[..6].copy_from_slice(&[0xff, 0x25, 0, 0, 0, 0]);
+        jump[6..14].copy_from_slice(&to.to_le_bytes());
+    }
     code
 }
 
-/// Whether an area begins like this.
+/// Whether an area begins like this, by this or an earlier version.
 pub fn is_head(bytes: &[u8]) -> bool {
-    bytes.len() >= HEAD && bytes[..6] == [0xff, 0x25, 0, 0, 0, 0] && bytes[14..HEAD] == [0xcc; HEAD - 14]
+    bytes.len() >= HEAD && bytes[..6] == [0xff, 0x25, 0, 0, 0, 0] && bytes[14..16] == [0xcc; 2]
 }
 
 /// What stands before the displaced instructions in the trampoline at `address`. `None` if the head is too far.
@@ -71,11 +76,15 @@ mod tests {
     }
 
     #[test]
-    fn a_head_jumps_through_the_address_behind_it() {
-        let code = head(0x1234);
+    fn a_head_jumps_through_the_addresses_behind() {
+        let code = head(0x1234, 0x5678);
         let jump = Decoder::with_ip(64, &code, 0x1_0000, DecoderOptions::NONE).decode();
         assert_eq!((jump.mnemonic(), jump.ip_rel_memory_address()), (Mnemonic::Jmp, 0x1_0006));
         assert_eq!(code[6..14], 0x1234_u64.to_le_bytes());
+        let quick = &code[QUICK as usize..];
+        let jump = Decoder::with_ip(64, quick, 0x1_0010, DecoderOptions::NONE).decode();
+        assert_eq!((jump.mnemonic(), jump.ip_rel_memory_address()), (Mnemonic::Jmp, 0x1_0016));
+        assert_eq!(quick[6..14], 0x5678_u64.to_le_bytes());
         assert!(is_head(&code) && !is_head(&code[..8]) && !is_head(&[0xff; HEAD]));
     }
 }

@@ -16,6 +16,7 @@ use super::sys::{self, Tid};
 use super::tracer::{Thread, Tracer};
 use crate::backend::Handlers;
 use crate::backend::inject::home::{Home, Jump, Plan};
+use crate::backend::inject::leaf::Leaf;
 use crate::backend::inject::ledger::{self, Ledger, Owner};
 use crate::backend::inject::suitable::{self, Unsuitable, auxiliary};
 use crate::backend::inject::{Injector, sys as inject_sys, trampoline};
@@ -145,7 +146,7 @@ impl<H: Handlers> Tracer<H> {
             return;
         }
         let groups = self.plan_jumps(pid, space, mappings, wanted, &candidates, &injector);
-        let ready = self.make_jumps(tid, pid, space, mappings, groups);
+        let ready = self.make_jumps(tid, pid, space, mappings, groups, &injector);
         for address in self.write_jumps(tid, pid, space, ready) {
             wanted.remove(&address);
         }
@@ -225,6 +226,7 @@ impl<H: Handlers> Tracer<H> {
         space: SpaceId,
         mappings: &[Mapping],
         groups: Vec<Group>,
+        injector: &Injector,
     ) -> Vec<(u64, Vec<Ready>)> {
         let mut ready = Vec::with_capacity(groups.len());
         let mut left: usize = groups.iter().map(|group| group.jumps.len()).sum();
@@ -233,10 +235,14 @@ impl<H: Handlers> Tracer<H> {
             let mut own = Vec::with_capacity(count);
             for (jump, probes) in jumps {
                 let site = jump.site();
+                // Its stacks are small, and functions that do not look how much is left are many.
+                let mapping = mappings.iter().find(|m| (m.start..m.end).contains(&site));
+                let is_go = mapping.is_none_or(|mapping| self.functions.is_go(pid, mapping));
                 if self.spaces.get_mut(&space).and_then(|s| s.home.as_mut()?.area_near(site)).is_none() {
                     self.add_area(tid, pid, space, mappings, site, left);
                 }
-                own.extend(self.spaces.get_mut(&space).and_then(|s| make_jump(s, jump, &probes)));
+                let leaf_of = |probes: &[ProbeAt]| injector.leaf_of(probes).filter(|_| !is_go);
+                own.extend(self.spaces.get_mut(&space).and_then(|s| make_jump(s, jump, &probes, leaf_of)));
             }
             left -= count;
             if own.len() == count {
@@ -383,7 +389,12 @@ fn stack_words(space: &Space, rsp: u64) -> Vec<u64> {
 }
 
 /// Fills the trampoline of a jump.
-fn make_jump(s: &mut Space, jump: patch::Jump, probes: &[Vec<ProbeAt>]) -> Option<Ready> {
+fn make_jump(
+    s: &mut Space,
+    jump: patch::Jump,
+    probes: &[Vec<ProbeAt>],
+    leaf_of: impl Fn(&[ProbeAt]) -> Option<Leaf>,
+) -> Option<Ready> {
     let home = s.home.as_mut()?;
     let (head, place, end) =
         home.area_near(jump.site()).map(|area| (area.range.start, area.free, area.range.end))?;
@@ -391,11 +402,15 @@ fn make_jump(s: &mut Space, jump: patch::Jump, probes: &[Vec<ProbeAt>]) -> Optio
         .hits()
         .iter()
         .zip(probes)
-        .map(|(at, probes)| Some((*at, home.add_site(*at, probes)?)))
+        .map(|(at, probes)| Some((*at, home.add_site(*at, probes, leaf_of(probes))?)))
         .collect::<Option<_>>()?;
+    let ways: Vec<u64> = probes
+        .iter()
+        .map(|probes| if leaf_of(probes).is_some() { head + trampoline::QUICK } else { head })
+        .collect();
     let code_of_hit = |at: u64, here: u64| {
-        let site = hits.iter().find(|(hit, _)| *hit == at).map_or(0, |(_, site)| *site);
-        trampoline::prefix(here, site, head).map_or_else(Vec::new, Vec::from)
+        let hit = hits.iter().position(|(hit, _)| *hit == at).unwrap_or(0);
+        trampoline::prefix(here, hits[hit].1, ways[hit]).map_or_else(Vec::new, Vec::from)
     };
     let copy = jump.copy(place, &code_of_hit).ok()?;
     let bytes = jump.bytes(place).ok()?;
