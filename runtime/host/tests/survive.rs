@@ -15,6 +15,8 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use rstap_host::backend::Verdict;
+use rstap_host::backend::ptrace::sys;
+use rstap_host::process::status;
 use rstap_program::{CodeKind, ProcessFilter};
 use support::{Maker, RAN, Target, build, existing, tracer};
 use survivor::Survivor;
@@ -57,6 +59,13 @@ impl Tracing {
     fn kill_at(mut self, n: u64) -> (u64, bool) {
         let open = || self.gate.write_all(b"\n").expect("it waits");
         survivor::kill_at(&self.child, n, open, |_| true)
+    }
+
+    /// Kills it at the first system call at which the time has come.
+    fn kill_when(mut self, mut has_come: impl FnMut() -> bool) {
+        let open = || self.gate.write_all(b"\n").expect("it waits");
+        let (count, killed) = survivor::kill_when(&self.child, open, |_| true, |_| has_come());
+        assert!(killed, "the time has not come in {count} system calls");
     }
 
     /// Kills it at no particular moment.
@@ -145,6 +154,57 @@ fn stress(args: &str, short: u64) {
     }
     assert_eq!(survivor.memory_of_ours(), [""; 0]);
     survivor.must_have_text(&text);
+    survivor.finish();
+}
+
+/// The memory for breakpoints of a tracer that died before its handler was in force is removed, and the descriptor that
+/// it had open as well, also if the next one dies just when it has closed that.
+#[test]
+fn what_a_tracer_has_begun_is_removed() {
+    let target = build("survivor.c", &["-rdynamic"]);
+    let library = build("library.c", &["-shared", "-fPIC"]);
+    let mut survivor = Survivor::start(&target.path, "1 trap");
+    let prepare = |survivor: &Survivor| Tracing::prepare(survivor, &target, &library);
+    prepare(&survivor).kill_when(|| survivor.memory_of_ours().len() == 2);
+    survivor.must_be_alive("memory mapped");
+    let descriptors = || {
+        let open = std::fs::read_dir(format!("/proc/{}/fd", survivor.pid())).expect("it lives").flatten();
+        let names = open.filter_map(|entry| std::fs::read_link(entry.path()).ok());
+        names.filter(|name| name.to_string_lossy().contains("rstap")).count()
+    };
+    assert_ne!(descriptors(), 0);
+    prepare(&survivor).kill_when(|| descriptors() == 0);
+    survivor.must_be_alive("descriptor closed");
+    trace(survivor.pid(), &target, &library);
+    survivor.must_be_alive("in the end");
+    assert_eq!(survivor.memory_of_ours(), [""; 0]);
+    survivor.finish();
+}
+
+/// A thread that is stopped on its way back from a system call that a tracer had it make comes back, whatever later
+/// tracers remove or have it do, and wherever they die.
+#[test]
+fn a_stopped_thread_comes_back_from_what_tracers_had_it_do() {
+    let target = build("survivor.c", &["-rdynamic"]);
+    let library = build("library.c", &["-shared", "-fPIC"]);
+    // With one thread there is no choice which one makes the call.
+    let mut survivor = Survivor::start(&target.path, "0");
+    survivor.must_be_alive("at first");
+    let prepare = |survivor: &Survivor| Tracing::prepare(survivor, &target, &library);
+    sys::kill(survivor.pid(), libc::SIGSTOP);
+    while status::state(survivor.pid()) != Some('T') {
+        std::thread::yield_now();
+    }
+    // The memory for the handler; its removal; that memory and slots.
+    for mappings in [2, 0, 3] {
+        prepare(&survivor).kill_when(|| survivor.memory_of_ours().len() == mappings);
+    }
+    sys::kill(survivor.pid(), libc::SIGCONT);
+    survivor.must_be_alive("afterwards");
+    let (mut tracer, _control) = tracer(&Maker::default().program, |_| RAN);
+    assert_eq!(tracer.clean(survivor.pid()).expect("it can be attached to").sessions, 1);
+    survivor.must_be_alive("in the end");
+    assert_eq!(survivor.memory_of_ours(), [""; 0]);
     survivor.finish();
 }
 

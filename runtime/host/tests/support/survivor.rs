@@ -94,6 +94,16 @@ impl Survivor {
 /// Opens the gate at which a child of ours waits and kills the child at its n-th system call, of those from the first
 /// on that is `begun` by the thread; how many it made, and whether that came before its end.
 pub fn kill_at(child: &Child, n: u64, open: impl FnOnce(), begun: impl Fn(i32) -> bool) -> (u64, bool) {
+    kill_when(child, open, begun, |count| count == n)
+}
+
+/// The same at the first system call at which the time has come.
+pub fn kill_when(
+    child: &Child,
+    open: impl FnOnce(),
+    begun: impl Fn(i32) -> bool,
+    mut has_come: impl FnMut(u64) -> bool,
+) -> (u64, bool) {
     let pid = child.id().cast_signed();
     for tid in status::threads(pid) {
         sys::seize(tid, libc::PTRACE_O_TRACESYSGOOD | libc::PTRACE_O_TRACECLONE).expect("our child");
@@ -107,7 +117,7 @@ pub fn kill_at(child: &Child, n: u64, open: impl FnOnce(), begun: impl Fn(i32) -
                 if event == 0 && signal == libc::SIGTRAP | 0x80 && (count > 0 || begun(tid)) {
                     count += 1;
                 }
-                if count == n && !killed {
+                if !killed && has_come(count) {
                     sys::kill(pid, libc::SIGKILL);
                     killed = true;
                 }

@@ -11,6 +11,7 @@
 
 use nix::errno::Errno;
 
+use super::memory::Memory;
 use super::rescue::code;
 use super::sys::{self, Resume, Status, Tid, UserRegisters};
 
@@ -92,6 +93,33 @@ impl Held {
 /// goes on by itself as if nothing had happened.
 pub fn hold(tid: Tid, stub: u64, at_most_ms: u64) -> Result<Held, RemoteError> {
     point_at(tid, Instruction::Stub(stub), libc::SYS_poll, [0, 0, at_most_ms, 0, 0, 0])
+}
+
+/// Puts a thread that a tracer has left in its stub where the stub would take it. The stub does so by itself, but until
+/// then nothing but its data tells where to: perhaps into what a later tracer would remove.
+pub fn take_out_of_stub(tid: Tid, memory: &Memory) {
+    // In one stub on the way back from another, if several tracers have died. The target may write anything there.
+    for _ in 0..16 {
+        let Ok(registers) = sys::registers(tid) else { return };
+        let Some(data) = data_of_stub(registers.rip, memory) else { return };
+        let (mask, registers) = code::after_stub(data, registers);
+        if sys::set_signal_mask(tid, mask).and_then(|()| sys::set_registers(tid, &registers)).is_err() {
+            return;
+        }
+    }
+}
+
+/// What a stub restores in which an instruction pointer is.
+fn data_of_stub(rip: u64, memory: &Memory) -> Option<[u64; code::STUB_WORDS]> {
+    let stub = code::stub_alone();
+    let instructions = &stub[..code::stub_data() as usize];
+    let mut around = vec![0; 2 * stub.len()];
+    let first = rip.checked_sub(instructions.len() as u64 - 1)?;
+    let count = memory.read_raw(first, &mut around);
+    let at = around[..count].windows(instructions.len()).position(|window| window == instructions)?;
+    let data = around[..count].get(at + instructions.len()..)?.get(..8 * code::STUB_WORDS)?;
+    let mut words = data.chunks_exact(8).filter_map(|word| word.try_into().ok().map(u64::from_le_bytes));
+    (first + at as u64 <= rip).then(|| std::array::from_fn(|_| words.next().unwrap_or(0)))
 }
 
 /// Sets a thread's registers such that it makes a system call next.

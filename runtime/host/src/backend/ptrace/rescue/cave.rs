@@ -1,5 +1,5 @@
 //! A place in the target's text that nobody uses, for the stub as long as there is no memory of our own: the bytes
-//! between the end of a program's or library's text and the end of its last page.
+//! between the end of a program's, library's or the vdso's text and the end of its last page.
 //! Source: System V ABI, "Program Header".
 
 use std::ops::Range;
@@ -53,8 +53,10 @@ fn places<'a>(
     mappings: &'a [Mapping],
     stub: &'a [u8],
 ) -> impl Iterator<Item = (&'a Mapping, u64)> {
-    let text = mappings.iter().filter(|m| m.executable && !m.writable && m.is_file());
-    let with_end = text.filter_map(|text| Some((text, end_of_text(memory, mappings, text)?)));
+    let text = || mappings.iter().filter(|m| m.executable && !m.writable);
+    // Every process has the vdso, also one whose own text ends at the end of a page.
+    let in_order = text().filter(|m| m.is_file()).chain(text().filter(|m| m.path == "[vdso]"));
+    let with_end = in_order.filter_map(|text| Some((text, end_of_text(memory, mappings, text)?)));
     with_end.flat_map(|(text, end)| {
         let len = stub.len() as u64;
         let page_end = end.next_multiple_of(PAGE as u64).min(text.end);

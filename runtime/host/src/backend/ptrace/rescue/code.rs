@@ -211,7 +211,7 @@ rstap_rescue_stub:
     jmp [rip + rstap_rescue_stub_data + 80]
     .balign 8
 rstap_rescue_stub_data:
-    .fill 11, 8, 0
+    .fill {STUB_WORDS}, 8, 0
 rstap_rescue_stub_name:
     .asciz "rstap-rescue"
     .balign 8
@@ -219,6 +219,7 @@ rstap_rescue_end:
     .popsection
     "#,
     PAGE = const PAGE,
+    STUB_WORDS = const STUB_WORDS,
     UC_RIP = const UC_RIP,
     SI_CODE = const SI_CODE,
     SI_KERNEL = const SI_KERNEL,
@@ -286,10 +287,25 @@ pub fn stub_name() -> u64 {
     offset(&raw const rstap_rescue_stub_name) - stub()
 }
 
+/// How many words the stub restores.
+pub const STUB_WORDS: usize = 11;
+
 /// What the stub restores, in its order: the signal mask, the registers that a system call takes or changes, and the
 /// place to go on at.
-pub fn stub_values(mask: u64, r: &libc::user_regs_struct) -> [u64; 11] {
+pub fn stub_values(mask: u64, r: &libc::user_regs_struct) -> [u64; STUB_WORDS] {
     [mask, r.rax, r.rdi, r.rsi, r.rdx, r.r10, r.r8, r.r9, r.rcx, r.r11, r.rip]
+}
+
+/// The mask and the registers of a thread that has gone through a stub with these values. It is in no system call.
+pub fn after_stub(
+    values: [u64; STUB_WORDS],
+    registers: libc::user_regs_struct,
+) -> (u64, libc::user_regs_struct) {
+    let [mask, rax, rdi, rsi, rdx, r10, r8, r9, rcx, r11, rip] = values;
+    let orig_rax = u64::MAX;
+    let after =
+        libc::user_regs_struct { rax, rdi, rsi, rdx, r10, r8, r9, rcx, r11, rip, orig_rax, ..registers };
+    (mask, after)
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use super::stack::Frames;
 use super::table;
 use super::{OWNER, cave, code, stack};
 use crate::backend::Handlers;
+use crate::backend::ptrace::remote;
 use crate::backend::ptrace::semaphores;
 use crate::backend::ptrace::space::{Retired, Space, SpaceId};
 use crate::backend::ptrace::sys::Tid;
@@ -69,6 +70,9 @@ impl<H: Handlers> Tracer<H> {
         let is_parked = |tid: &Tid| matches!(self.threads.get(tid).map(|t| t.state), Some(State::Parked(_)));
         let all: Vec<Tid> = self.threads.iter().filter(|(_, t)| t.pid == pid).map(|(tid, _)| *tid).collect();
         let (parked, others): (Vec<Tid>, Vec<Tid>) = all.into_iter().partition(is_parked);
+        if let Some(s) = self.spaces.get(&space) {
+            parked.iter().for_each(|tid| remote::take_out_of_stub(*tid, &s.memory));
+        }
         let mut cleaned = Cleaned::default();
         for old in found {
             if old.header.version != VERSION {
@@ -88,7 +92,7 @@ impl<H: Handlers> Tracer<H> {
                 self.swallow_trap(tid, space);
             }
             self.open_cave(pid, space);
-            let given_back = self.give_action_back(tid, pid, space, old.base, old.base + code::handler());
+            let given_back = self.give_action_back(tid, pid, space, old.base);
             let action = self.old_action(space, old.base);
             let Some(s) = self.spaces.get(&space) else { return };
             if let Some(action) = action.filter(|_| others.is_empty()) {

@@ -29,6 +29,7 @@ mod stack;
 pub mod table;
 
 use std::fs::File;
+use std::mem::offset_of;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
@@ -57,7 +58,7 @@ const FULL_MASK: u64 = 1 << (libc::SIGILL - 1) | 1 << (libc::SIGABRT - 1) | 1 <<
 const CHECK: Duration = Duration::from_millis(100);
 
 /// Where the pid and the start time of the owner are in our memory.
-const OWNER: u64 = (PAGE + std::mem::offset_of!(Header, owner)) as u64;
+const OWNER: u64 = (PAGE + offset_of!(Header, owner)) as u64;
 
 /// What protects an address space.
 #[derive(Clone, Debug)]
@@ -115,8 +116,17 @@ impl<H: Handlers> Tracer<H> {
         number: i64,
         arguments: [u64; 6],
     ) -> Result<u64, RemoteError> {
+        // Without a stub there is no way back for the thread if we die now.
+        let without_stub = self.stub_address(space).is_none();
+        if without_stub {
+            self.open_cave(pid, space);
+        }
         let instruction = self.remote_instruction(pid, space).ok_or(RemoteError::Nowhere)?;
-        match remote::system_call(tid, instruction, self.options(), number, arguments) {
+        let outcome = remote::system_call(tid, instruction, self.options(), number, arguments);
+        if without_stub {
+            self.close_cave(space);
+        }
+        match outcome {
             Ok(done) => {
                 if let Some(thread) = self.threads.get_mut(&tid)
                     && matches!(thread.state, State::Parked(_))
@@ -327,7 +337,7 @@ impl<H: Handlers> Tracer<H> {
         space: SpaceId,
         base: u64,
     ) -> Result<Action, RemoteError> {
-        let into = base + (PAGE + std::mem::offset_of!(Header, scratch)) as u64;
+        let into = base + (PAGE + offset_of!(Header, scratch)) as u64;
         let arguments = [libc::SIGTRAP as u64, 0, into, 8, 0, 0];
         // The fourth argument of a system call is in r10, which is the fourth here as well.
         self.remote_call(tid, pid, space, libc::SYS_rt_sigaction, arguments)?;
@@ -344,16 +354,22 @@ impl<H: Handlers> Tracer<H> {
         rescue.header.old = old;
         rescue.header.ours = rescue.action(&old);
         rescue.put_header(&s.memory).map_err(|_| RemoteError::Failed(Errno::EFAULT))?;
-        let from = rescue.base + (PAGE + std::mem::offset_of!(Header, ours)) as u64;
+        let from = rescue.base + (PAGE + offset_of!(Header, ours)) as u64;
         let arguments = [libc::SIGTRAP as u64, from, 0, 8, 0, 0];
         self.remote_call(tid, pid, space, libc::SYS_rt_sigaction, arguments).map(drop)
     }
 
+    /// What the program wants done with SIGTRAP.
     fn old_action(&self, space: SpaceId, base: u64) -> Option<Action> {
-        let mut old = [0; size_of::<Action>()];
-        let from = base + (PAGE + std::mem::offset_of!(Header, old)) as u64;
-        let all = self.spaces.get(&space)?.memory.read_raw(from, &mut old) == old.len();
-        from_bytes(&old).filter(|_| all)
+        self.noted_action(space, base, offset_of!(Header, old))
+    }
+
+    /// The action at an offset of the header.
+    fn noted_action(&self, space: SpaceId, base: u64, offset: usize) -> Option<Action> {
+        let mut action = [0; size_of::<Action>()];
+        let memory = &self.spaces.get(&space)?.memory;
+        let all = memory.read_raw(base + (PAGE + offset) as u64, &mut action) == action.len();
+        from_bytes(&action).filter(|_| all)
     }
 
     fn grow_table(&mut self, tid: Tid, pid: i32, space: SpaceId, more: usize) -> Result<(), RemoteError> {
@@ -372,7 +388,7 @@ impl<H: Handlers> Tracer<H> {
         if let Some(rescue) = &mut s.rescue {
             rescue.table = table;
             rescue.header.table = place;
-            let offset = std::mem::offset_of!(Header, table);
+            let offset = offset_of!(Header, table);
             rescue.put(&s.memory, offset, &[place]).map_err(|_| RemoteError::Failed(Errno::EFAULT))?;
         }
         Ok(())
@@ -389,8 +405,8 @@ impl<H: Handlers> Tracer<H> {
         let piece = Piece { start: range.start, end: range.end };
         rescue.header.areas[index] = piece;
         rescue.header.area_count += 1;
-        let at = std::mem::offset_of!(Header, areas) + index * size_of::<Piece>();
-        let count = std::mem::offset_of!(Header, area_count);
+        let at = offset_of!(Header, areas) + index * size_of::<Piece>();
+        let count = offset_of!(Header, area_count);
         rescue.put(&s.memory, at, &[piece.start, piece.end]).is_ok()
             && rescue.put(&s.memory, count, &[rescue.header.area_count]).is_ok()
     }
@@ -488,7 +504,7 @@ impl<H: Handlers> Tracer<H> {
         if let Some(s) = self.spaces.get(&space)
             && let Some(rescue) = &s.rescue
         {
-            let _ = rescue.put(&s.memory, std::mem::offset_of!(Header, stepping), &[address]);
+            let _ = rescue.put(&s.memory, offset_of!(Header, stepping), &[address]);
         }
     }
 
@@ -512,7 +528,7 @@ impl<H: Handlers> Tracer<H> {
             return;
         };
         self.open_cave(pid, space);
-        let given_back = self.give_action_back(tid, pid, space, rescue.base, rescue.header.ours.handler);
+        let given_back = self.give_action_back(tid, pid, space, rescue.base);
         let old = self.old_action(space, rescue.base);
         let Some(s) = self.spaces.get(&space) else { return };
         if let Some(old) = old.filter(|_| rescue.delivered && all_home) {
@@ -541,7 +557,13 @@ impl<H: Handlers> Tracer<H> {
 
     /// Restores what the program wants done with SIGTRAP. `false`: the program may still have our handler called, by
     /// an action that it took while ours was in force.
-    fn give_action_back(&mut self, tid: Tid, pid: i32, space: SpaceId, base: u64, handler: u64) -> bool {
+    fn give_action_back(&mut self, tid: Tid, pid: i32, space: SpaceId, base: u64) -> bool {
+        let handler = base + code::handler();
+        let was_in_force =
+            || Some(self.noted_action(space, base, offset_of!(Header, ours))?.handler == handler);
+        if was_in_force() == Some(false) {
+            return true;
+        }
         match self.current_action(tid, pid, space, base) {
             // The default is what the kernel resets it to.
             Ok(now) if now.handler == handler || now.handler == Action::DEFAULT => {}
@@ -549,7 +571,7 @@ impl<H: Handlers> Tracer<H> {
             Err(_) => return false,
         }
         // As the handler may have changed it (SA_RESETHAND), from where it is.
-        let from = base + (PAGE + std::mem::offset_of!(Header, old)) as u64;
+        let from = base + (PAGE + offset_of!(Header, old)) as u64;
         let arguments = [libc::SIGTRAP as u64, from, 0, 8, 0, 0];
         self.remote_call(tid, pid, space, libc::SYS_rt_sigaction, arguments).is_ok()
     }

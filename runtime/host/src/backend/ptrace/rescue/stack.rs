@@ -15,7 +15,7 @@ pub fn leads_into(tid: Tid, pid: i32, memory: &Memory, pieces: &[Piece], ours: O
     let within = |address: &u64| pieces.iter().any(|piece| (piece.start..piece.end).contains(address));
     let Ok(registers) = sys::registers(tid) else { return true };
     let Ok(mappings) = maps::read(pid) else { return true };
-    let is_over = |words: &[u64], index| ours.is_some_and(|frames| frames.is_over(words, index));
+    let is_over = |words: &[u64], index| ours.is_some_and(|frames| frames.is_over(words, index, within));
     let leads = |words: Vec<u64>| {
         words.iter().enumerate().any(|(index, word)| within(word) && !is_over(&words, index))
     };
@@ -42,9 +42,11 @@ impl Frames {
 
     /// Whether a word is of a frame that nobody returns by. To be asked when the thread is not in our handler; where
     /// that is interrupted, other words lead to its code.
-    fn is_over(&self, words: &[u64], index: usize) -> bool {
-        // The program's own handler, called by ours, returns by our restorer.
-        let as_return = (!self.old.is_function()).then_some(index);
+    fn is_over(&self, words: &[u64], index: usize, within: impl Fn(&u64) -> bool) -> bool {
+        // The program's own handler, called by ours, returns by our restorer. It is not called for a thread that ours
+        // sends to a slot, or finds in one.
+        let is_slots = || words.get(index + Frames::RIP).is_some_and(&within);
+        let as_return = (!self.old.is_function() || is_slots()).then_some(index);
         let starts = [index.checked_sub(Frames::RIP), as_return];
         starts.into_iter().flatten().any(|start| {
             let returns = [self.base, self.old.restorer].contains(&words[start]);
@@ -126,13 +128,19 @@ mod tests {
         let slot = BASE + 0x10_0000;
         (words[3], words[3 + 22]) = (BASE, slot);
         (words[3 + 39], words[3 + 40]) = (libc::SIGTRAP as u64 | 7 << 32, sys::SI_KERNEL as u64);
+        let within = |word: &u64| *word == BASE || *word == slot;
+        let is_over = |frames: &Frames, words: &[u64], index| frames.is_over(words, index, within);
         let default = Frames { base: BASE, old: Action::default() };
-        assert!(default.is_over(&words, 3) && default.is_over(&words, 25));
-        assert!(!default.is_over(&words, 26) && !default.is_over(&words, 60));
+        assert!(is_over(&default, &words, 3) && is_over(&default, &words, 25));
+        assert!(!is_over(&default, &words, 26) && !is_over(&default, &words, 60));
         let caught = Frames { base: BASE, old: Action { handler: 0x1234, ..Action::default() } };
-        assert!(!caught.is_over(&words, 3) && caught.is_over(&words, 25));
+        assert!(is_over(&caught, &words, 3) && is_over(&caught, &words, 25));
+        // The program's own trap, outside of slots: its handler may be running.
+        words[3 + 22] = 0x1000;
+        assert!(is_over(&default, &words, 3) && !is_over(&caught, &words, 3));
+        words[3 + 22] = slot;
         // Sent by somebody: the program's own handler may be running.
         words[3 + 40] = 0;
-        assert!(!default.is_over(&words, 3) && !default.is_over(&words, 25));
+        assert!(!is_over(&default, &words, 3) && !is_over(&default, &words, 25));
     }
 }
