@@ -1,6 +1,7 @@
 //! /proc/PID/status and /proc/PID/stat as far as tracing needs them. Source: proc(5).
 
 use std::fs;
+use std::os::unix::fs::FileExt;
 
 /// What /proc/PID/status says of a process or thread.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -106,6 +107,29 @@ pub fn user_position(tid: i32) -> Option<(u64, u64)> {
         .map(|word| u64::from_str_radix(word.strip_prefix("0x")?, 16).ok());
     let (rip, rsp) = (words.next()??, words.next()??);
     Some((rip, rsp))
+}
+
+/// Whether a thread waits for its vfork child to execute a program or to end, which may take for ever.
+pub fn waits_for_child(tid: i32) -> bool {
+    let in_call = || {
+        let text = fs::read_to_string(format!("/proc/{tid}/syscall")).ok()?;
+        let mut words = text.split_ascii_whitespace();
+        let number: i64 = words.next()?.parse().ok()?;
+        let first = u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()?;
+        let flags = match number {
+            libc::SYS_vfork => return Some(true),
+            libc::SYS_clone => first,
+            // The first member of `struct clone_args`.
+            libc::SYS_clone3 => {
+                let mut flags = [0; 8];
+                fs::File::open(format!("/proc/{tid}/mem")).ok()?.read_exact_at(&mut flags, first).ok()?;
+                u64::from_le_bytes(flags)
+            }
+            _ => return Some(false),
+        };
+        Some(flags & libc::CLONE_VFORK as u64 != 0)
+    };
+    in_call().unwrap_or(false)
 }
 
 /// The cpu a thread last ran on.

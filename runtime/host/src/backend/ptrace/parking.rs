@@ -42,7 +42,7 @@ pub fn stop(tid: Tid) -> Stop {
             Ok(None) | Err(Errno::EINTR) => {}
             Err(_) => return Stop::CannotRun,
         }
-        if begin.elapsed() > PATIENCE && cannot_run(tid) {
+        if begin.elapsed() > PATIENCE && cannot_run(tid, begin) {
             return Stop::CannotRun;
         }
         pause(begin);
@@ -77,8 +77,15 @@ fn is_step(code: i32) -> bool {
     code == libc::SIGTRAP || (1..=libc::TRAP_HWBKPT).contains(&code)
 }
 
-fn cannot_run(tid: Tid) -> bool {
-    matches!(status::state(tid), None | Some('D' | 'Z' | 'X'))
+/// Whether a thread that was asked to stop then will not stop soon. One that waits in the kernel for a moment only is
+/// waited for, as what it does there may matter: a fork that has copied the actions for signals, but not the memory yet,
+/// must not see both of them change in between.
+fn cannot_run(tid: Tid, since: Instant) -> bool {
+    match status::state(tid) {
+        None | Some('Z' | 'X') => true,
+        Some('D') => since.elapsed() > LONG_PATIENCE || status::waits_for_child(tid),
+        Some(_) => false,
+    }
 }
 
 fn pause(begin: Instant) {
@@ -123,7 +130,7 @@ impl<H: Handlers> Tracer<H> {
             if quiet {
                 if begin.elapsed() > patience {
                     for tid in running {
-                        if cannot_run(tid) || begin.elapsed() > LONG_PATIENCE {
+                        if cannot_run(tid, begin) || begin.elapsed() > LONG_PATIENCE {
                             self.set_state(tid, State::Blocked);
                         }
                     }
@@ -244,8 +251,14 @@ impl<H: Handlers> Tracer<H> {
         }
         // Not to the instruction itself before the SIGTRAP is out of the way, and not out of the way before that is
         // done: see `rescue` and [`Tracer::take`].
+        if retired.slot.is_none() {
+            self.note_step(space, address);
+        }
         let _ = sys::set_instruction_pointer(tid, retired.slot.unwrap_or(address));
         let _ = sys::wait(tid, false);
+        if retired.slot.is_none() {
+            self.note_step(space, 0);
+        }
         let again = sys::interrupt(tid).and_then(|()| sys::resume(tid, Resume::Run, 0));
         while again.is_ok() {
             match sys::wait(tid, true) {
