@@ -128,7 +128,7 @@ fn script(path: &Path) -> String {
 #[test]
 fn a_path_means_a_file_of_the_containers_that_the_process_is_in() {
     let Some(root) = Root::new("path") else { return };
-    for path in ["/usr/bin/contained", "/usr/bin/contained-1"] {
+    for path in ["/usr/bin/contained", "/usr/bin/contained-1", "/u*/bin/contain*"] {
         let mut contained = root.start();
         let pid = contained.pid.to_string();
         let rstap = rstap(&script(Path::new(path)), &["-x", &pid]);

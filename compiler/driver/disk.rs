@@ -188,6 +188,11 @@ impl<'d> Files<'d> for Disk<'d> {
         let found = resolve_under(self.container.as_ref()?, path)?;
         found.is_file().then_some(found)
     }
+
+    fn list_in_container(&self, directory: &Path) -> Vec<String> {
+        let found = self.container.as_ref().and_then(|root| resolve_under(root, directory));
+        found.and_then(|directory| self.list(&directory).ok()).unwrap_or_default()
+    }
 }
 
 /// Device and inode.

@@ -35,6 +35,11 @@ pub trait Files<'d>: DebugFiles<'d> {
     fn in_container(&self, _path: &Path) -> Option<PathBuf> {
         None
     }
+
+    /// Names in a directory that the -x process knows by this absolute path, if its root is another one than ours.
+    fn list_in_container(&self, _directory: &Path) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// A world without files, users and processes: for scripts that probe none.

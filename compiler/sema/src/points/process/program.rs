@@ -1,5 +1,5 @@
 //! Finds the program that `process("PATH")` names: in `$PATH` when there is no slash in it, by wildcards, through
-//! symbolic links. If the -x process is in a container, a name without wildcards means a file there first.
+//! symbolic links. If the -x process is in a container, a name means files there first.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -47,17 +47,18 @@ fn find_pattern<'d>(
     text: &str,
     span: Span,
 ) -> Result<Vec<PathBuf>, Box<Diagnostic>> {
-    let mut found = Vec::new();
-    if text.contains('/') {
-        found = expand(files, text);
-    } else {
-        for directory in files.search_path() {
-            found.extend(matching_names(files, &directory, text));
-        }
+    let sorted = |mut paths: Vec<PathBuf>| {
+        paths.sort();
+        paths.dedup();
+        paths
+    };
+    let list = |directory: &Path| files.list_in_container(directory);
+    let inside = candidates(files, &list, text);
+    let mut paths = sorted(inside.iter().filter_map(|path| files.in_container(path)).collect());
+    if paths.is_empty() {
+        let outside = candidates(files, &|directory| files.list(directory).unwrap_or_default(), text);
+        paths = sorted(outside.iter().filter_map(|path| files.canonicalize(path).ok()).collect());
     }
-    let mut paths: Vec<PathBuf> = found.iter().filter_map(|path| files.canonicalize(path).ok()).collect();
-    paths.sort();
-    paths.dedup();
     if paths.is_empty() {
         let message = format!("no match (no file is named like '{text}')");
         return Err(Box::new(Diagnostic::error(message).at(span, "")));
@@ -65,23 +66,38 @@ fn find_pattern<'d>(
     Ok(paths)
 }
 
+/// The names in a directory.
+type List<'a> = dyn Fn(&Path) -> Vec<String> + 'a;
+
+/// Paths that match a pattern, in `$PATH` if there is no slash in it.
+fn candidates<'d>(files: &(dyn Files<'d> + 'd), list: &List<'_>, pattern: &str) -> Vec<PathBuf> {
+    if pattern.contains('/') {
+        return expand_in(list, pattern);
+    }
+    files.search_path().iter().flat_map(|directory| matching_names(list, directory, pattern)).collect()
+}
+
 /// Paths that match a pattern with slashes; `*` does not match a slash.
 pub fn expand<'d>(files: &(dyn Files<'d> + 'd), pattern: &str) -> Vec<PathBuf> {
+    expand_in(&|directory| files.list(directory).unwrap_or_default(), pattern)
+}
+
+fn expand_in(list: &List<'_>, pattern: &str) -> Vec<PathBuf> {
     let absolute = pattern.starts_with('/');
     let mut paths = vec![PathBuf::from(if absolute { "/" } else { "." })];
     for component in pattern.split('/').filter(|component| !component.is_empty()) {
         if Glob::new(component).is_exact() {
             paths.iter_mut().for_each(|path| path.push(component));
         } else {
-            paths = paths.iter().flat_map(|path| matching_names(files, path, component)).collect();
+            paths = paths.iter().flat_map(|path| matching_names(list, path, component)).collect();
         }
     }
     paths
 }
 
-fn matching_names<'d>(files: &(dyn Files<'d> + 'd), directory: &Path, pattern: &str) -> Vec<PathBuf> {
+fn matching_names(list: &List<'_>, directory: &Path, pattern: &str) -> Vec<PathBuf> {
     let glob = Glob::new(pattern);
-    let mut names = files.list(directory).unwrap_or_default();
+    let mut names = list(directory);
     names.retain(|name| glob.matches(name) && (!name.starts_with('.') || pattern.starts_with('.')));
     names.sort();
     names.iter().map(|name| directory.join(name)).collect()
