@@ -207,6 +207,11 @@ impl Ender {
     /// Ends the session: probes are removed, end probes run.
     pub fn end(&self) {
         self.0.end.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Makes the waiting thread look whether the session is over.
+    pub(crate) fn wake(&self) {
         let _ = self.0.fd.write(1);
     }
 
@@ -331,7 +336,8 @@ impl Session {
         self.warn_without_target();
         let target = std::thread::scope(|scope| {
             let registry = Registry::new(&self.program, self.modules.clone());
-            let tracers = Tracers::new(scope, shared, &self.options, registry, self.injector(shared));
+            let tracers =
+                Tracers::new(scope, shared, &self.options, &self.ender, registry, self.injector(shared));
             if let Err(error) = tracers.start(self.target.clone()) {
                 tracers.finish();
                 return Err(error);
@@ -440,7 +446,7 @@ impl Session {
     }
 
     fn wait_for_end(&self, shared: &Shared<'_>, signals: Option<&Signals>, tracers: &Tracers<'_, '_, '_>) {
-        /// Tracer threads have no descriptor to tell of their end with, nor have handlers in other processes.
+        /// Handlers in other processes have no descriptor to tell of anything with.
         const LOOK: Duration = Duration::from_millis(10);
         let mut enablings = shared.session.enablings();
         let deadline = self.options.timeout.map(|timeout| Instant::now() + timeout);

@@ -9,7 +9,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::Duration;
@@ -23,7 +23,7 @@ use crate::backend::ptrace::{Colleagues, End, Report, Tracer, sys};
 use crate::dispatch::{Shared, Worker, WorkerMemory};
 use crate::notes::Notes;
 use crate::process::{Handle, Status, status};
-use crate::session::{Options, SessionError, Target, stack_size};
+use crate::session::{Ender, Options, SessionError, Target, stack_size};
 
 /// Most tracer threads. Beyond, processes share them.
 const MOST_THREADS: usize = 64;
@@ -42,7 +42,28 @@ enum Start {
 struct TracerThread<'scope> {
     control: Arc<Control>,
     go: Sender<bool>,
+    /// Its sender goes with the thread.
+    end: Receiver<()>,
     handle: ScopedJoinHandle<'scope, Option<End>>,
+}
+
+impl TracerThread<'_> {
+    fn is_finished(&self) -> bool {
+        self.end.try_recv() == Err(TryRecvError::Disconnected)
+    }
+}
+
+/// Tells of the end of a tracer thread, however that comes.
+struct Ending {
+    end: Option<Sender<()>>,
+    ender: Ender,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.end = None;
+        self.ender.wake();
+    }
 }
 
 /// The threads, and the processes given to them: start time and thread by process id.
@@ -59,6 +80,7 @@ pub struct Tracers<'scope, 'env, 's> {
     scope: &'scope Scope<'scope, 'env>,
     shared: &'scope Shared<'s>,
     options: &'scope Options,
+    ender: &'scope Ender,
     registry: Arc<Registry>,
     injector: Option<Arc<Injector>>,
     assigned: Mutex<Assigned<'scope>>,
@@ -66,11 +88,12 @@ pub struct Tracers<'scope, 'env, 's> {
 }
 
 impl<'scope, 'env, 's: 'scope> Tracers<'scope, 'env, 's> {
-    /// No thread yet.
+    /// No thread yet. Whoever waits for `ender` wakes up when one ends.
     pub fn new(
         scope: &'scope Scope<'scope, 'env>,
         shared: &'scope Shared<'s>,
         options: &'scope Options,
+        ender: &'scope Ender,
         registry: Registry,
         injector: Option<Injector>,
     ) -> Arc<Self> {
@@ -78,6 +101,7 @@ impl<'scope, 'env, 's: 'scope> Tracers<'scope, 'env, 's> {
             scope,
             shared,
             options,
+            ender,
             registry: Arc::new(registry),
             injector: injector.map(Arc::new),
             assigned: Mutex::default(),
@@ -224,7 +248,7 @@ impl<'scope, 'env, 's: 'scope> Tracers<'scope, 'env, 's> {
 
     /// Whether one of the threads has ended: then the session is over.
     pub fn is_finished(&self) -> bool {
-        self.assigned().threads.iter().any(|thread| thread.handle.is_finished())
+        self.assigned().threads.iter().any(TracerThread::is_finished)
     }
 
     /// Asks all threads to give their processes back and to end.
@@ -241,11 +265,11 @@ impl<'scope, 'env, 's: 'scope> Tracers<'scope, 'env, 's> {
         self.assigned().is_closed = true;
         self.stop();
         let threads = std::mem::take(&mut self.assigned().threads);
-        while threads.iter().any(|thread| !thread.handle.is_finished()) {
-            for thread in &threads {
+        for thread in &threads {
+            // A wake-up that comes too early is lost.
+            while thread.end.recv_timeout(Duration::from_millis(1)) == Err(RecvTimeoutError::Timeout) {
                 thread.control.wake();
             }
-            std::thread::sleep(Duration::from_millis(1));
         }
         threads.into_iter().filter_map(|thread| thread.handle.join().ok().flatten()).next()
     }
@@ -263,13 +287,18 @@ impl<'scope, 'env, 's: 'scope> Tracers<'scope, 'env, 's> {
         let control = Arc::new(Control::default());
         let (go, wait_for_go) = mpsc::channel();
         let (report, reported) = mpsc::channel();
+        let (end, ended) = mpsc::channel();
+        let ending = Ending { end: Some(end), ender: self.ender.clone() };
         let (all, own) = (self.clone(), control.clone());
         let handle = std::thread::Builder::new()
             .name("rstap-tracer".into())
             .stack_size(stack_size(self.shared))
-            .spawn_scoped(self.scope, move || all.trace(own, start, &wait_for_go, &report))
+            .spawn_scoped(self.scope, move || {
+                let _ending = ending;
+                all.trace(own, start, &wait_for_go, &report)
+            })
             .map_err(|error| SessionError::System { what: "a tracer thread", error })?;
-        assigned.threads.push(TracerThread { control, go, handle });
+        assigned.threads.push(TracerThread { control, go, end: ended, handle });
         Ok((assigned.threads.len() - 1, reported))
     }
 
@@ -332,7 +361,7 @@ impl<'scope, 's: 'scope> Colleagues for Arc<Tracers<'scope, '_, 's>> {
         let loads = loads(&mut assigned);
         let is_idle = |index: &usize| {
             let thread = &assigned.threads[*index];
-            loads[*index] == 0 && !std::ptr::eq(&*thread.control, own) && !thread.handle.is_finished()
+            loads[*index] == 0 && !std::ptr::eq(&*thread.control, own) && !thread.is_finished()
         };
         let index = match (0..loads.len()).find(is_idle) {
             Some(index) => index,
