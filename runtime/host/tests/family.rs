@@ -83,15 +83,30 @@ fn a_library_the_program_is_linked_with_is_probed_from_its_constructor_on() {
 
 #[test]
 fn a_file_that_the_program_maps_by_itself_is_probed_from_its_first_call_on() {
+    assert_eq!(hits_in_mapped_file("10"), 20);
+}
+
+#[test]
+fn text_that_the_program_moves_is_probed_where_it_is_then() {
+    assert_eq!(hits_in_mapped_file("10 move"), 30);
+}
+
+#[test]
+fn text_whose_protection_the_program_changes_stays_probed() {
+    assert_eq!(hits_in_mapped_file("10 protect"), 30);
+}
+
+/// Hits of a function in a file that the program maps.
+fn hits_in_mapped_file(times: &str) -> u64 {
     let file = build("leaf.c", &["-shared", "-fPIC", "-nostdlib"]);
     let target = build("mapper.c", &[]);
     let mut maker = Maker::default();
     let filter = ProcessFilter { executable: Some(maker.module(&target.path)), ..ProcessFilter::default() };
     let leaf = maker.code_in(&file, "leaf", CodeKind::Hit, filter);
     let out = output_file();
-    let args = format!("{} {} 10", file.path.display(), file.offset("leaf").0);
+    let args = format!("{} {} {times}", file.path.display(), file.offset("leaf").0);
     let command = format!("{} {args} > {}", target.path.display(), out.display());
     let (hits, _) = trace_command(&maker.program, &command, |_| RAN);
-    assert_eq!(hits[leaf.0 as usize], 20);
     assert_eq!(std::fs::read_to_string(out).expect("output"), target.run(&args));
+    hits[leaf.0 as usize]
 }

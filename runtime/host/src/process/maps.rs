@@ -26,6 +26,9 @@ pub struct Mapping {
     pub writable: bool,
     /// Whether writes to it go to the file itself.
     pub shared: bool,
+    /// Device and inode of its file as the kernel words them, whatever has become of its name; zeros for no file. To be
+    /// compared with those of other mappings only.
+    pub inode: ([u32; 2], u64),
     /// Path as the process sees it, `[vdso]` and the like, or empty.
     pub path: String,
 }
@@ -34,6 +37,11 @@ impl Mapping {
     /// Whether it is of a file.
     pub fn is_file(&self) -> bool {
         self.path.starts_with('/')
+    }
+
+    /// What is at an address of it: its file and the position there.
+    pub fn content_at(&self, address: u64) -> Content {
+        (self.inode, self.offset.wrapping_add(address.wrapping_sub(self.start)))
     }
 
     /// The file's identity, in whatever mount namespace it is and also when it is deleted.
@@ -47,6 +55,9 @@ impl Mapping {
             .ok()
     }
 }
+
+/// A file, as [`Mapping::inode`] has it, and a position in it.
+pub type Content = (([u32; 2], u64), u64);
 
 /// Mappings of a process by rising address.
 pub fn read(pid: i32) -> io::Result<Vec<Mapping>> {
@@ -74,7 +85,9 @@ fn parse(line: &str) -> Option<Mapping> {
     let (start, end) = word().split_once('-')?;
     let permissions = word();
     let offset = word();
-    let (_device, _inode) = (word(), word());
+    let (major, minor) = word().split_once(':')?;
+    let number = |word| u32::from_str_radix(word, 16).ok();
+    let inode = ([number(major)?, number(minor)?], word().parse().ok()?);
     Some(Mapping {
         start: u64::from_str_radix(start, 16).ok()?,
         end: u64::from_str_radix(end, 16).ok()?,
@@ -83,6 +96,7 @@ fn parse(line: &str) -> Option<Mapping> {
         writable: permissions.as_bytes().get(1) == Some(&b'w'),
         executable: permissions.as_bytes().get(2) == Some(&b'x'),
         shared: permissions.as_bytes().get(3) == Some(&b's'),
+        inode,
         path: unescape(rest.trim_start()),
     })
 }
@@ -124,6 +138,7 @@ mod tests {
         let mapping = parse(line).expect("well formed");
         assert_eq!((mapping.start, mapping.end, mapping.offset), (0x7f00, 0x8f00, 0x1000));
         assert!(mapping.executable && !mapping.writable && mapping.is_file());
+        assert_eq!(mapping.content_at(0x7f01), (([0xfe, 0], 42), 0x1001));
         assert_eq!(mapping.path, "/lib/a file.so (deleted)");
         assert_eq!(parse("0-1 rw-p 0 00:00 0").map(|m| (m.writable, m.path)), Some((true, String::new())));
         assert_eq!(parse("rubbish"), None);

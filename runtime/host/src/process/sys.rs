@@ -91,6 +91,7 @@ pub fn query_mappings(maps: &File) -> Option<Vec<Mapping>> {
             executable: has(EXECUTABLE),
             writable: has(WRITABLE),
             shared: has(SHARED),
+            inode: (query.device, query.inode),
             path: String::from_utf8_lossy(text).into_owned(),
         });
         address = query.end;

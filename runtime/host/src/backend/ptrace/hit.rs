@@ -69,14 +69,17 @@ impl<H: Handlers> Tracer<H> {
 
     /// A SIGTRAP of the program's own, perhaps of an `int3` of its own that is probed.
     fn own_int3_or_signal(&mut self, tid: Tid, pid: i32, space: SpaceId) {
-        if self.quiet || !is_breakpoint_trap(tid) {
+        if !is_breakpoint_trap(tid) {
             return self.deliver(tid, libc::SIGTRAP);
         }
         let Ok(registers) = sys::registers(tid) else { return };
         let address = registers.rip.wrapping_sub(1);
         let s = self.spaces.get(&space);
         match s.and_then(|s| s.sites.get(&address)).map(|site| site.passage) {
-            Some(Passage::OwnTrap) => self.hit(At { tid, pid, space, address, registers, changed: false }),
+            Some(Passage::OwnTrap) if !self.quiet => {
+                self.hit(At { tid, pid, space, address, registers, changed: false });
+            }
+            None if self.meets_moved(tid, pid, space, address) => self.go_on(tid, 0),
             _ => self.deliver(tid, libc::SIGTRAP),
         }
     }

@@ -11,7 +11,8 @@
 //! - A tracer that dies leaves a target that goes on without it: see `rescue`.
 //!
 //! Known limits: those of `rescue`. A file that a running program maps by itself is seen if it does so through its C
-//! library's `mmap`, and else armed with the next library. Text that a program moves (mremap) takes breakpoints along.
+//! library's `mmap`, and else armed with the next library. Text that a program moves (mremap) takes breakpoints along: see
+//! `moved`.
 
 mod conditions;
 pub mod control;
@@ -27,6 +28,7 @@ mod jumps;
 mod lifecycle;
 mod loader;
 mod memory;
+mod moved;
 mod parking;
 mod planting;
 pub mod registry;

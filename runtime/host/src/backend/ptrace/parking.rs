@@ -178,10 +178,11 @@ impl<H: Handlers> Tracer<H> {
         self.close();
         self.retrace();
         self.park(|_| true, PATIENCE);
+        let pids: Vec<i32> = self.processes.keys().copied().collect();
+        pids.iter().for_each(|pid| self.take_out_what_is_not_there(*pid));
         for space in self.spaces.values_mut() {
             space.remove_all();
         }
-        let pids: Vec<i32> = self.processes.keys().copied().collect();
         for pid in pids {
             self.detach_process(pid);
         }

@@ -40,6 +40,7 @@ impl<H: Handlers> Tracer<H> {
         }
         self.handlers.mapped(pid as u32, &mappings);
         let mut wanted = self.wanted(pid, &mappings);
+        self.take_out_moved(space, &mappings);
         self.forget_unmapped(pid, space, &mappings);
         if self.injector.is_some() && self.spaces.get(&space).is_some_and(|s| s.rescue.is_none()) {
             self.open_cave(pid, space);
@@ -125,28 +126,35 @@ impl<H: Handlers> Tracer<H> {
     }
 
     /// Drops breakpoints in mappings that are gone, and remembers those that are there.
-    fn forget_unmapped(&mut self, pid: i32, space: SpaceId, mappings: &[Mapping]) {
+    pub(super) fn forget_unmapped(&mut self, pid: i32, space: SpaceId, mappings: &[Mapping]) {
         let region = |m: &Mapping| {
             let file = m.file_id(pid).filter(|file| self.registry.has_file(*file))?;
-            Some(Region { range: m.start..m.end, offset: m.offset, file })
+            Some(Region { range: m.start..m.end, offset: m.offset, file, inode: m.inode })
         };
         let now: Vec<Region> = mappings.iter().filter(|m| m.executable).filter_map(region).collect();
         let Some(s) = self.spaces.get_mut(&space) else { return };
-        let gone: Vec<Region> = s.regions.iter().filter(|old| !now.contains(old)).cloned().collect();
-        if let Some(home) = &mut s.home {
-            home.jumps.retain(|address, _| !gone.iter().any(|old| old.range.contains(address)));
-        }
-        // A return address may lie in any mapping.
+        // The same bytes of the same file, whatever may be done with them just now. A return address may lie in any
+        // other mapping.
         let stands = |at: &u64| {
-            mappings.iter().any(|m| m.executable && (m.start..m.end).contains(at))
-                && !gone.iter().any(|old| old.range.contains(at))
+            let mapping = mappings.iter().find(|m| (m.start..m.end).contains(at));
+            let before = s.regions.iter().find(|old| old.range.contains(at)).map(|old| old.content_at(*at));
+            mapping.is_some_and(|m| before.map_or(m.executable, |content| content == m.content_at(*at)))
         };
+        if let Some(home) = &mut s.home {
+            home.jumps.retain(|address, _| stands(address));
+        }
         let lost: Vec<u64> = s.sites.keys().filter(|at| !stands(at)).copied().collect();
         for address in lost {
             s.sites.remove(&address);
             s.note_lost(address);
         }
+        // What is not executable just now still has its breakpoints.
+        let is_hidden = |at: &&u64| !now.iter().any(|new| new.range.contains(at));
+        let hidden: Vec<u64> = s.sites.keys().filter(is_hidden).copied().collect();
+        let keeps = |old: &&Region| hidden.iter().any(|at| old.range.contains(at));
+        let kept: Vec<Region> = s.regions.iter().filter(keeps).cloned().collect();
         s.regions = now;
+        s.regions.extend(kept);
     }
 
     /// Whether the loader is to tell of changes: some probe is in a file that is not there yet, or that can go and

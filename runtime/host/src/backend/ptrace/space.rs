@@ -17,6 +17,7 @@ use crate::backend::TargetMemory;
 use crate::backend::inject::home::Home;
 use crate::breakpoint::{Emulation, INT3, MAX_INSTRUCTION, SLOT_SIZE, Slot, Where};
 use crate::process::FileId;
+use crate::process::maps::Content;
 
 /// A number for an address space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -87,6 +88,15 @@ pub struct Region {
     pub offset: u64,
     /// The file.
     pub file: FileId,
+    /// As of a mapping.
+    pub inode: ([u32; 2], u64),
+}
+
+impl Region {
+    /// What was at an address of it.
+    pub fn content_at(&self, address: u64) -> Content {
+        (self.inode, self.offset.wrapping_add(address.wrapping_sub(self.range.start)))
+    }
 }
 
 /// A probed function that has not returned yet.
