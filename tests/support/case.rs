@@ -66,7 +66,9 @@ impl Case {
             dir: dir.to_owned(),
             script,
             directives,
-            has_own_target: ["target.c", "target.cc", "target.rs"].iter().any(|name| dir.join(name).exists()),
+            has_own_target: ["target.c", "target.cc", "target.go", "target.rs"]
+                .iter()
+                .any(|name| dir.join(name).exists()),
         })
     }
 

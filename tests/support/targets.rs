@@ -34,7 +34,7 @@ pub fn build_folder(sources: &Path) -> Result<PathBuf, String> {
     dir.canonicalize().map_err(|error| error.to_string())
 }
 
-/// Name and text of each C, C++ and Rust file in a folder, by name.
+/// Name and text of each C, C++, Go and Rust file in a folder, by name.
 fn source_files(folder: &Path) -> Result<Vec<(String, String)>, String> {
     let entries = fs::read_dir(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let mut files = Vec::new();
@@ -53,7 +53,7 @@ fn source_files(folder: &Path) -> Result<Vec<(String, String)>, String> {
 fn is_source(path: &Path) -> bool {
     path.extension()
         .and_then(OsStr::to_str)
-        .is_some_and(|extension| matches!(extension, "c" | "cc" | "h" | "rs"))
+        .is_some_and(|extension| matches!(extension, "c" | "cc" | "go" | "h" | "rs"))
 }
 
 fn build(dir: &Path, name: &str, text: &str) -> Result<(), String> {

@@ -143,8 +143,11 @@ mod tests {
                 stop.stop();
             }
         });
-        let (first, sample) = (Due::Timer(ProbeId(1)), Due::Sample(ProbeId(3)));
-        assert_eq!(fired, [first, sample, first, sample, Due::Timer(ProbeId(0))]);
+        // On a busy machine this thread may be late, and a timer that is not due again before the last one is.
+        let (first, sample, last) = (Due::Timer(ProbeId(1)), Due::Sample(ProbeId(3)), Due::Timer(ProbeId(0)));
+        assert_eq!(fired[..2], [first, sample]);
+        let (end, between) = fired[2..].split_last().expect("the last one");
+        assert!(*end == last && between.iter().all(|due| *due == first || *due == sample), "{fired:?}");
     }
 
     #[test]

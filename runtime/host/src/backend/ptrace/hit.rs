@@ -122,8 +122,10 @@ impl<H: Handlers> Tracer<H> {
             self.mappings_changed(at.tid, at.pid);
         }
         if is_return {
-            let rsp = at.registers.rsp;
-            let frames = self.spaces.get_mut(&at.space).map(|s| s.leave(at.address, rsp)).unwrap_or_default();
+            let rsp = at.registers.rsp.wrapping_sub(8);
+            let place = self.stack_place(at.pid, at.space, &at.registers, rsp);
+            let left = self.spaces.get_mut(&at.space).map(|s| s.leave(at.address, rsp, place));
+            let frames = left.unwrap_or_default();
             for frame in frames {
                 self.returned(at, frame);
             }
@@ -181,7 +183,8 @@ impl<H: Handlers> Tracer<H> {
             return self.handlers.skip(probe);
         }
         let frame = Frame { probe, to, tid: at.tid, values, spoiled };
-        if !self.spaces.get_mut(&at.space).is_some_and(|s| s.enter(rsp, frame)) {
+        let place = self.stack_place(at.pid, at.space, &at.registers, rsp);
+        if !self.spaces.get_mut(&at.space).is_some_and(|s| s.enter(place, frame)) {
             self.handlers.skip(probe);
         }
     }

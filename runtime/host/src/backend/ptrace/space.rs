@@ -114,6 +114,15 @@ pub struct Frame {
     pub spoiled: bool,
 }
 
+/// A place on a stack by which an entry and its return know each other, also if the stack has been moved in between.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct StackPlace {
+    /// The goroutine whose stack it is. 0: a stack that stays where it is.
+    pub goroutine: u64,
+    /// How far below the end of the goroutine's stack, else the address.
+    pub at: u64,
+}
+
 /// Slot memory.
 #[derive(Clone, Debug)]
 pub struct Area {
@@ -159,9 +168,11 @@ pub struct Space {
     /// Where `mmap` is in the C library at an address, if it is one.
     pub mappers: HashMap<u64, Option<u64>>,
     slot_of: HashMap<u64, (u64, [u8; MAX_INSTRUCTION])>,
-    /// By the stack pointer at entry. No two threads use the same stack at once, so this needs no thread, and a
+    /// It is a program of Go, once that was asked.
+    pub is_go: Option<bool>,
+    /// By the place of the return address. No two threads use the same stack at once, so this needs no thread, and a
     /// coroutine may return on another thread than it was called on.
-    frames: HashMap<u64, Vec<Frame>>,
+    frames: HashMap<StackPlace, Vec<Frame>>,
     frame_count: usize,
 }
 
@@ -185,6 +196,7 @@ impl Space {
             cleaned: Cleaned::default(),
             mappers: HashMap::new(),
             slot_of: HashMap::new(),
+            is_go: None,
             frames: HashMap::new(),
             frame_count: 0,
         })
@@ -209,6 +221,7 @@ impl Space {
             cleaned: Cleaned::default(),
             mappers: self.mappers.clone(),
             slot_of: self.slot_of.clone(),
+            is_go: self.is_go,
             frames: self.frames.clone(),
             frame_count: self.frame_count,
         })
@@ -310,8 +323,8 @@ impl Space {
     /// What stands here already for the same stack slot is stale (its function was left by longjmp or an exception)
     /// unless it returns to the same place and is another probe: then that function has tail-called this one, or
     /// both are probes of one function.
-    pub fn enter(&mut self, rsp: u64, frame: Frame) -> bool {
-        let at = self.frames.entry(rsp).or_default();
+    pub fn enter(&mut self, place: StackPlace, frame: Frame) -> bool {
+        let at = self.frames.entry(place).or_default();
         self.frame_count -= at.len();
         at.retain(|old| old.to == frame.to && old.probe != frame.probe);
         let fits = self.frame_count < MAX_FRAMES;
@@ -322,27 +335,27 @@ impl Space {
         fits
     }
 
-    /// The functions that return when a thread is at `address` with stack pointer `rsp`, innermost first.
-    pub fn leave(&mut self, address: u64, rsp: u64) -> Vec<Frame> {
-        let key = rsp.wrapping_sub(8);
+    /// The functions that return when a thread is at `address`, innermost first. `rsp` is where the address that they
+    /// return by has been, and `place` is the same.
+    pub fn leave(&mut self, address: u64, rsp: u64, place: StackPlace) -> Vec<Frame> {
         // The frame of a function that longjmp has left stays, and its caller may come to the same place by a branch. But a
         // return leaves the address that it took on the stack, and calls before a branch put others there.
         let returns = |frames: &Vec<Frame>| {
-            frames.iter().any(|f| f.to == address) && self.memory.word(key) == Some(address)
+            frames.iter().any(|f| f.to == address) && self.memory.word(rsp) == Some(address)
         };
-        if !self.frames.get(&key).is_some_and(returns) {
+        if !self.frames.get(&place).is_some_and(returns) {
             return Vec::new();
         }
-        let mut left = self.frames.remove(&key).unwrap_or_default();
+        let mut left = self.frames.remove(&place).unwrap_or_default();
         self.frame_count -= left.len();
         left.retain(|frame| frame.to == address);
         left
     }
 
-    /// Forgets what a thread that ended had entered.
+    /// Forgets what a thread that ended had entered. A goroutine goes on on another one.
     pub fn forget_thread(&mut self, tid: i32) {
-        self.frames.retain(|_, frames| {
-            frames.retain(|frame| frame.tid != tid);
+        self.frames.retain(|place, frames| {
+            frames.retain(|frame| place.goroutine != 0 || frame.tid != tid);
             !frames.is_empty()
         });
         self.frame_count = self.frames.values().map(Vec::len).sum();
