@@ -15,7 +15,7 @@ use support::{RSTAP, root, targets};
 const BACKENDS: [&str; 2] = ["ptrace", "inject"];
 
 fn start(backend: &str, script: &str, limits: &[&str]) -> Rstap {
-    let args = ["--backend", backend, "-D", "MAXSKIPPED=1000000000"];
+    let args = ["--backend", backend, "-D", "MAXSKIPPED=1000000000", "-D", "STP_NO_OVERLOAD"];
     Rstap::start(script, &[&args, limits].concat())
 }
 

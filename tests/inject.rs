@@ -13,8 +13,9 @@ use nix::unistd::Pid;
 use support::process::{Outcome, Plan, Server, Status, run};
 use support::{RSTAP, needs, root, targets};
 
-/// Hits that find a global locked for too long are skipped, and too many of them would end a session.
-const INJECT: &[&str] = &["--backend", "inject", "-D", "MAXSKIPPED=1000000000"];
+/// Hits that find a global locked for too long are skipped, and too many of them would end a session; so would handlers
+/// that take most of a thread's time, as they do here when threads wait for each other.
+const INJECT: &[&str] = &["--backend", "inject", "-D", "MAXSKIPPED=1000000000", "-D", "STP_NO_OVERLOAD"];
 
 /// How often probes are planted and taken out again.
 const CYCLES: usize = 10;
@@ -67,6 +68,73 @@ fn probes_come_and_go_under_load() {
     assert_unharmed(server);
 }
 
+/// What programs are, by how they are built.
+const KINDS: &[(&str, &[&str])] = &[
+    ("static", &["cc", "-static"]),
+    ("static-pie", &["cc", "-static-pie"]),
+    ("not-relocatable", &["cc", "-no-pie"]),
+    ("branch-tracking", &["cc", "-fcf-protection=full"]),
+    ("stripped", &["cc", "-rdynamic", "-s"]),
+    ("musl", &["musl-gcc", "-static"]),
+];
+
+#[test]
+fn programs_of_all_kinds_are_probed_inside() {
+    for (kind, build) in KINDS {
+        if needs::missing_program([build[0]]).is_some() {
+            assert!(!needs::in_ci(), "needs {}", build[0]);
+            continue;
+        }
+        let path = support::scratch().join(format!("server-{kind}"));
+        let built = Command::new(build[0])
+            .args(&build[1..])
+            .args(["-g", "-O1", "-pthread", "-o"])
+            .args([&path, &root().join("tests/targets/server.c")])
+            .status();
+        assert!(built.is_ok_and(|status| status.success()), "{kind}");
+        let server = server(&path);
+        Session::start(&server.pid().to_string(), &path).end();
+        assert_unharmed(server);
+    }
+}
+
+#[test]
+fn debuggers_attach_while_probes_are_live() {
+    let path = program("server");
+    let server = server(&path);
+    let pid = server.pid().to_string();
+    let session = Session::start(&pid, &path);
+    if needs::missing_program(["gdb"]).is_some() {
+        assert!(!needs::in_ci(), "needs gdb");
+    } else {
+        let bt = ["-q", "-nx", "-batch", "-p", &pid, "-ex", "thread apply all bt"];
+        let said = text(&Command::new("gdb").args(bt).output().expect("gdb starts").stdout);
+        // A thread may be in a handler, but none is where gdb finds nothing at all.
+        assert_eq!(said.matches("#0 ").count(), 5, "{said}");
+        assert!(said.contains("in main ("), "{said}");
+    }
+    if needs::missing_program(["strace"]).is_some() {
+        assert!(!needs::in_ci(), "needs strace");
+    } else {
+        let mut strace = Command::new("strace")
+            .args(["-f", "-e", "trace=none", "-p", &pid])
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("strace starts");
+        let mut stderr = BufReader::new(strace.stderr.take().expect("it is piped"));
+        let mut said = String::new();
+        while !said.contains("attached") {
+            assert_ne!(stderr.read_line(&mut said).expect("it can be read"), 0, "{said}");
+        }
+        kill(Pid::from_raw(strace.id().cast_signed()), Signal::SIGINT).expect("it runs");
+        stderr.read_to_string(&mut said).expect("it can be read");
+        strace.wait().expect("it ends");
+        assert!(said.contains("detached"), "{said}");
+    }
+    session.end();
+    assert_unharmed(server);
+}
+
 /// A session that has been started: its probes are hit.
 struct Session {
     child: Child,
@@ -106,7 +174,7 @@ impl Session {
         let mut said = String::new();
         self.stderr.read_to_string(&mut said).expect("it can be read");
         let output = self.child.wait_with_output().expect("it ends");
-        assert_eq!(text(&output.stdout), "1\n", "{said}");
+        assert_eq!((text(&output.stdout).as_str(), output.status.code()), ("1\n", Some(0)), "{said}");
         assert!(!said.contains("stay in it"), "{said}");
     }
 }

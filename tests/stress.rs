@@ -169,7 +169,7 @@ fn cycles(load: &Load, file: &str, pid: u32) -> Result<(), String> {
     let cycles = long_form().unwrap_or(CYCLES);
     for backend in ["inject", "ptrace"] {
         for cycle in 0..cycles {
-            let limits = ["--backend", backend, "-D", "MAXSKIPPED=1000000000"];
+            let limits = ["--backend", backend, "-D", "MAXSKIPPED=1000000000", "-D", "STP_NO_OVERLOAD"];
             let args = [&limits, of.as_slice(), &["-e", &script]].concat();
             let outcome = rstap(&args, Duration::from_secs(300))?;
             let (stdout, stderr) = (text(&outcome.stdout), text(&outcome.stderr));

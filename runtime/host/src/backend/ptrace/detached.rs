@@ -22,8 +22,11 @@ use crate::process::status;
 const INTERVAL: Duration = Duration::from_millis(10);
 /// How long another tracer is waited for when probes are to be taken out.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Time for handlers that run to end, before their memory is taken away.
-pub(super) const LAST_HANDLERS: Duration = Duration::from_millis(50);
+/// Time for handlers that run to end, before their memory is taken away: on a busy machine, the time until each thread has
+/// had the cpu.
+pub(super) const LAST_HANDLERS: Duration = Duration::from_millis(500);
+/// The longest that threads run before they are looked at again.
+const LONGEST_RUN: Duration = Duration::from_millis(32);
 
 /// Processes that are not traced.
 #[derive(Debug, Default)]
@@ -196,12 +199,14 @@ impl<H: Handlers> Tracer<H> {
     pub(super) fn retire_home(&mut self, pid: i32, space: SpaceId, patience: Duration) {
         self.switch_off(space);
         let begin = Instant::now();
+        let mut run = Duration::from_millis(1);
         while !self.is_at_rest(space) {
             if begin.elapsed() >= patience {
                 return self.report.say(1, format_args!("process {pid} keeps the memory of its handlers"));
             }
             self.unpark(|other| other == pid);
-            std::thread::sleep(Duration::from_millis(1));
+            std::thread::sleep(run);
+            run = (run * 2).min(LONGEST_RUN);
             self.park(|other| other == pid, INTERVAL);
         }
         let parked = |tid: &Tid| matches!(self.threads.get(tid).map(|t| t.state), Some(State::Parked(_)));
