@@ -88,8 +88,10 @@ fn stress(path: &Path, args: &str, short: u64, stride: u64) {
     let kills = std::env::var("RSTAP_KILLS").ok().and_then(|count| count.parse::<u64>().ok());
     let (wanted, stride) = (kills.unwrap_or(short), if kills.is_some() { 1 } else { stride });
     let script = format!(
-        "global n\nprobe process(\"{0}\").function(\"step\"), process(\"{0}\").function(\"compute\"),\n\
-         process(\"{0}\").function(\"deep\").return {{ if (n++ > 300) exit() }}\n",
+        // A handler that is called at once, and one that is not.
+        "global n, steps\nprobe process(\"{0}\").function(\"step\") {{ steps++ }}\n\
+         probe process(\"{0}\").function(\"compute\"), process(\"{0}\").function(\"deep\").return {{\n\
+         if (n++ > 300) exit() }}\n",
         path.display()
     );
     let mut survivor = Survivor::start(path, args);
