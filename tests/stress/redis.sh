@@ -14,7 +14,8 @@ while [ ! -e "$1" ]; do
     redis-benchmark -s "$socket" -q -c 8 -n 1000 -t incr,lpush,set,zadd,mset >/dev/null
     count=$((count + 1000))
 done
-[ "$(ask get counter:__rand_int__)" = $count ] && [ "$(ask llen mylist)" = $count ]
+[ "$(ask get counter:__rand_int__)" = $count ]
+[ "$(ask llen mylist)" = $count ]
 ask shutdown nosave
 wait $server
 trap - EXIT
