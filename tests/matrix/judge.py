@@ -224,6 +224,8 @@ def main():
     gdb.execute("set confirm off")
     gdb.execute("set print inferior-events off")
     gdb.execute("set breakpoint pending off")
+    # To have an address for a value that is not in memory, gdb would have the program call malloc.
+    gdb.execute("set may-call-functions off")
     gdb.execute("set exec-wrapper env -i " + os.environ.get("JUDGE_ENVIRONMENT", ""))
     in_file = entry_point()
     source = os.environ["JUDGE_SOURCE"]
