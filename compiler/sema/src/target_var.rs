@@ -77,8 +77,8 @@ pub struct Request<'a> {
     pub indexes: Vec<ir::Expr>,
     /// How it is used.
     pub usage: Use,
-    /// In a return probe: what [`Scope::load_bias`] was when the function was entered, if it asked for that.
-    pub bias: Option<ir::Expr>,
+    /// In a return probe: what [`Scope::kept`] was when the function was entered, if it asked for that.
+    pub kept: Option<ir::Expr>,
     /// The site its memory reads fault at.
     pub site: ir::SiteId,
     /// For messages.
@@ -102,7 +102,7 @@ impl<'a> Request<'a> {
             origin: None,
             indexes: target.access.iter().filter_map(index).collect(),
             usage,
-            bias: Some(build::number(0)),
+            kept: Some(build::number(0)),
             site: ir::SiteId(0),
             span: Span::default(),
         }
@@ -119,10 +119,11 @@ pub trait Scope {
     /// `@cast` and `@var`).
     fn at_entry(&self, target: &ast::Target) -> bool;
 
-    /// In a return probe: what to save at entry for this expression and to give back as [`Request::bias`]. The
-    /// difference between addresses of the running target and of the ELF file cannot be had from a return address.
-    /// `None` if the expression needs none, and always where [`Scope::at_entry`] is true.
-    fn load_bias(&self, target: &ast::Target) -> Option<ir::Expr> {
+    /// In a return probe: what to save at entry for this expression and to give back as [`Request::kept`]. The
+    /// difference between addresses of the running target and of the ELF file cannot be had from a return address, and
+    /// where the caller wants a large result not always from the registers. `None` if the expression needs none, and
+    /// always where [`Scope::at_entry`] is true.
+    fn kept(&self, target: &ast::Target) -> Option<ir::Expr> {
         let _ = target;
         None
     }

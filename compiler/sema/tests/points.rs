@@ -179,7 +179,7 @@ fn show_expr(sources: &SourceMap, derived: &DerivedPoint<'_>, expr: &ast::Expr, 
         origin: None,
         indexes: indexes.map(|_| number(1)).collect(),
         usage,
-        bias: scope.load_bias(target).map(|_| number(0)),
+        kept: scope.kept(target).map(|_| number(0)),
         site: ir::SiteId(0),
         span: inner.span,
     };

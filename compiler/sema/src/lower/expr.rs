@@ -245,10 +245,10 @@ impl Lowerer<'_, '_> {
         let base = target.base.as_ref().map(|e| self.expr(e));
         let indexes = target.indexes.iter().map(|e| self.expr(e)).collect();
         let site = self.site(token);
-        let bias = if self.unit.is_return { scope.load_bias(&target.ast) } else { None };
-        let bias = if self.unit.at_entry { bias } else { bias.map(|bias| self.save(bias)) };
+        let kept = if self.unit.is_return { scope.kept(&target.ast) } else { None };
+        let kept = if self.unit.at_entry { kept } else { kept.map(|kept| self.save(kept)) };
         let origin = target.origin.as_deref();
-        let request = Request { target: &target.ast, base, origin, indexes, usage, bias, site, span: token };
+        let request = Request { target: &target.ast, base, origin, indexes, usage, kept, site, span: token };
         match scope.resolve(request) {
             Ok(value) => value,
             Err(error) => {

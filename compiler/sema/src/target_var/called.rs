@@ -34,8 +34,8 @@ impl Scope for CalledScope<'_> {
         self.code.at_entry(target)
     }
 
-    fn load_bias(&self, target: &Target) -> Option<Expr> {
-        self.code.load_bias(target)
+    fn kept(&self, target: &Target) -> Option<Expr> {
+        self.code.kept(target)
     }
 
     fn is_defined(&self, target: &Target) -> bool {

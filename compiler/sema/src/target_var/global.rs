@@ -62,7 +62,7 @@ impl Scope for GlobalScope<'_> {
             origin: None,
             indexes: vec![number(0); target.access.len()],
             usage: Use::Read,
-            bias: None,
+            kept: None,
             site: SiteId(0),
             span: Span::default(),
         };

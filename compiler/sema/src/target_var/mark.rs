@@ -147,8 +147,8 @@ impl Scope for MarkScope<'_> {
         !is_own && self.code.at_entry(target)
     }
 
-    fn load_bias(&self, target: &Target) -> Option<Expr> {
-        self.code.load_bias(target)
+    fn kept(&self, target: &Target) -> Option<Expr> {
+        self.code.kept(target)
     }
 
     fn is_defined(&self, target: &Target) -> bool {
@@ -158,7 +158,7 @@ impl Scope for MarkScope<'_> {
             origin: None,
             indexes: Vec::new(),
             usage: Use::Read,
-            bias: Some(number(0)),
+            kept: Some(number(0)),
             site: SiteId(0),
             span: rstap_syntax::source::Span::default(),
         };

@@ -48,7 +48,7 @@ pub fn list(scope: &CodeScope<'_>, request: &Request<'_>) -> Option<Result<Expr,
     let site = request.site;
     let mut out = Text::default();
     if name == "$return" {
-        if let Some(returned) = scope.returned(site) {
+        if let Some(returned) = scope.returned(site, request.kept.as_ref()) {
             list_item("return", &returned, request, &mut out);
         }
         return Some(Ok(out.finish(site)));

@@ -214,10 +214,13 @@ impl<'d> CodeScope<'d> {
         bias_at(self.binary.module(), self.pc(), site)
     }
 
-    /// `$return`, if the function returns anything.
-    pub fn returned(&self, site: SiteId) -> Option<Value<'d>> {
+    /// `$return`, if the function returns anything. `kept` is the address for a large result.
+    pub fn returned(&self, site: SiteId, kept: Option<&Expr>) -> Option<Value<'d>> {
         let Frame::Return { die: Some(_), result, .. } = self.frame else { return None };
-        let spot = psabi::returned(self.binary.module(), result)?;
+        let spot = match (psabi::returned(self.binary.module(), result)?, kept) {
+            (Spot::Memory(_), Some(kept)) => Spot::Memory(kept.clone()),
+            (spot, _) => spot,
+        };
         Some(self.typed(spot, result, site))
     }
 
@@ -259,7 +262,7 @@ impl<'d> CodeScope<'d> {
 
     fn variable(&self, name: &str, request: &Request<'_>) -> Result<Value<'d>> {
         if name == "return" && self.frame.is_return() && self.has_function() {
-            let returned = self.returned(request.site);
+            let returned = self.returned(request.site, request.kept.as_ref());
             return returned.ok_or_else(|| messages::returns_nothing(request.span));
         }
         match self.find(name) {
@@ -317,7 +320,7 @@ impl<'d> CodeScope<'d> {
         let bias = match self.frame {
             _ if fixed => Some(number(0)),
             Frame::Inside { at, .. } if Rc::ptr_eq(binary, &self.binary) => Some(bias_at(module, at, site)),
-            Frame::Return { .. } if Rc::ptr_eq(binary, &self.binary) => request.bias.clone(),
+            Frame::Return { .. } if Rc::ptr_eq(binary, &self.binary) => request.kept.clone(),
             _ => Some(load_bias(binary, site)),
         };
         let place = module.place(variable, self.pc());
@@ -476,8 +479,15 @@ impl Scope for CodeScope<'_> {
         }
     }
 
-    fn load_bias(&self, target: &Target) -> Option<Expr> {
+    fn kept(&self, target: &Target) -> Option<Expr> {
         let module = self.binary.module();
+        if let (TargetBase::Variable(name), Frame::Return { result, .. }) = (&target.base, self.frame)
+            && matches!(name.as_str(), "return" | "$return")
+        {
+            // LLVM leaves it out of rax where it knows all callers.
+            let in_memory = matches!(psabi::returned(module, result), Some(Spot::Memory(_)));
+            return in_memory.then(|| register(dwarf::RDI));
+        }
         let moves = module.kind() != rstap_debuginfo::Kind::Executable;
         let wanted = self.frame.is_return() && moves && matches!(target.base, TargetBase::Var(..));
         wanted.then(|| bias_at(module, self.pc(), SiteId(0)))
@@ -499,7 +509,7 @@ impl Scope for CodeScope<'_> {
     fn variables(&self) -> Vec<(String, String)> {
         let module = self.binary.module();
         let name = |ty| module.type_name(ty);
-        let returned = self.returned(SiteId(0)).map(|value| ("return".to_owned(), value.type_name()));
+        let returned = self.returned(SiteId(0), None).map(|value| ("return".to_owned(), value.type_name()));
         let shown = self.locals().iter().filter(|variable| self.is_available(variable));
         returned.into_iter().chain(shown.map(|v| (v.name.to_owned(), name(v.ty)))).collect()
     }
