@@ -33,8 +33,26 @@ pub struct Variable<'d> {
     pub die: DieRef,
     /// The function whose frame base its location refers to.
     pub(crate) frame: Option<DieRef>,
-    /// At every pc it is at the same distance from the frame base.
-    pub(crate) in_frame: bool,
+    pub(crate) storage: Storage,
+}
+
+/// What a variable's location says at every pc of its function.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Storage {
+    /// The same distance from the frame base.
+    Frame,
+    /// It is computed from such a place.
+    ThroughFrame,
+    /// Anything else.
+    Other,
+}
+
+impl Variable<'_> {
+    /// Whether its place is in the function's frame wherever it is asked for: also where the prologue has not stored it
+    /// there yet.
+    pub fn is_in_frame(&self) -> bool {
+        self.storage != Storage::Other
+    }
 }
 
 /// What a variable is.
@@ -186,7 +204,7 @@ fn variable<'d>(
     };
     let die = entry.id;
     let (mut name, mut ty, mut decl_line) = (None, None, 0);
-    let (mut artificial, mut external, mut in_frame) = (false, false, None);
+    let (mut artificial, mut external, mut storage) = (false, false, None);
     let mut link = entry;
     for _ in 0..MAX_CHAIN {
         name = name.or_else(|| link.name());
@@ -194,11 +212,11 @@ fn variable<'d>(
         decl_line = if decl_line == 0 { link.decl_line } else { decl_line };
         artificial |= link.artificial;
         external |= link.external;
-        in_frame = in_frame.or(link.location.map(|_| link.is_in_frame()));
+        storage = storage.or(link.location.map(|_| link.storage()));
         let Some(next) = link.origin() else {
             let ty = ty.map_or(TypeId::Void, TypeId::Die);
             let decl_line = u32::try_from(decl_line).unwrap_or(0);
-            let in_frame = in_frame.unwrap_or(false);
+            let storage = storage.unwrap_or(Storage::Other);
             return Ok(name.map(|name| Variable {
                 name,
                 ty,
@@ -209,7 +227,7 @@ fn variable<'d>(
                 external,
                 die,
                 frame,
-                in_frame,
+                storage,
             }));
         };
         link = Brief::at(data, next)?;

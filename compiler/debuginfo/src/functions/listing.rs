@@ -18,7 +18,7 @@ use crate::dwarf::DieRef;
 use crate::lines::{self, UnitLines};
 use crate::location::{LocationError, Place};
 use crate::pattern::Pattern;
-use crate::scope::{Variable, in_order_of_lists, variables_in};
+use crate::scope::{Storage, Variable, in_order_of_lists, variables_in};
 use crate::types::{TypeId, type_name};
 
 /// All functions of one name and declaration.
@@ -349,9 +349,9 @@ impl<'d> Details<'_, 'd> {
         };
         // Either all variables in the frame have a place or none: what differs is a number.
         let mut in_frame = None;
-        let placed = |variable: &Variable<'d>| match variable.in_frame {
-            true => *in_frame.get_or_insert_with(|| is_placed(variable)),
-            false => is_placed(variable),
+        let placed = |variable: &Variable<'d>| match variable.storage {
+            Storage::Frame => *in_frame.get_or_insert_with(|| is_placed(variable)),
+            Storage::ThroughFrame | Storage::Other => is_placed(variable),
         };
         variables.filter(placed).map(|variable| (variable.name, name(variable.ty))).collect()
     }

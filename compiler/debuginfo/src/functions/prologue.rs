@@ -6,7 +6,7 @@ use rstap_abi::address::LinkAddr;
 
 use super::{Function, Range};
 use crate::DwarfError;
-use crate::dwarf::{DebugData, Die};
+use crate::dwarf::{DebugData, Die, Slice};
 use crate::lines::{self, Row};
 
 /// The address after the prologue if one has to be skipped, else the entry.
@@ -31,8 +31,8 @@ pub(super) fn after_prologue<'r>(
 }
 
 /// Whether parameters are not yet in place at the entry. gcc tells its options, and without -O has a frame for
-/// everything; for others it is a sign when the first parameter (or variable, if there is none) has one fixed place
-/// in the frame.
+/// everything; for others it is a sign when a parameter (or the first variable, if none has a place) has one fixed
+/// place in the frame. LLVM gives such a place also to single parameters of optimised code, whose address is taken.
 fn needs_skip(die: &Die<'_, '_>) -> Result<bool, DwarfError> {
     let root = die.data.root(die.id.unit)?;
     let producer = root.string(gimli::DW_AT_producer).unwrap_or_default();
@@ -40,16 +40,19 @@ fn needs_skip(die: &Die<'_, '_>) -> Result<bool, DwarfError> {
         return Ok(!is_optimised(producer));
     }
     let children = die.children()?;
-    let first_place = |tag| {
-        let places = children.iter().filter(|c| c.tag() == tag).filter_map(|c| c.attr(gimli::DW_AT_location));
-        places.into_iter().next()
+    let places = |tag| {
+        let entries = children.iter().filter(move |child| child.tag() == tag);
+        entries.filter_map(|child| child.attr(gimli::DW_AT_location))
     };
-    let place = first_place(gimli::DW_TAG_formal_parameter).or_else(|| first_place(gimli::DW_TAG_variable));
-    Ok(match place {
-        Some(AttributeValue::Exprloc(expression)) => {
-            expression.0.slice().first() == Some(&gimli::DW_OP_fbreg.0)
-        }
-        _ => false,
+    let in_frame = |place: AttributeValue<_>| {
+        place
+            .exprloc_value()
+            .is_some_and(|e: gimli::Expression<Slice<'_>>| e.0.slice().first() == Some(&gimli::DW_OP_fbreg.0))
+    };
+    let mut parameters = places(gimli::DW_TAG_formal_parameter).peekable();
+    Ok(match parameters.peek() {
+        Some(_) => parameters.any(in_frame),
+        None => places(gimli::DW_TAG_variable).next().is_some_and(in_frame),
     })
 }
 

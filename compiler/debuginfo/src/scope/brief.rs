@@ -3,6 +3,7 @@
 
 use gimli::{AttributeValue, UnitOffset};
 
+use super::Storage;
 use crate::DwarfError;
 use crate::dwarf::{DebugData, DieRef, Entries, Head, Slice, Unit, Value, ranges_value, string_value};
 
@@ -122,12 +123,17 @@ impl<'m, 'd> Brief<'m, 'd> {
         self.abstract_origin().or_else(specification)
     }
 
-    /// Whether its location is at the same distance from the frame base everywhere.
-    pub fn is_in_frame(&self) -> bool {
-        let Some(expression) = self.location.as_ref().and_then(Value::exprloc_value) else { return false };
+    /// What its location says everywhere.
+    pub fn storage(&self) -> Storage {
+        let Some(expression) = self.location.as_ref().and_then(Value::exprloc_value) else {
+            return Storage::Other;
+        };
         let mut operations = expression.operations(self.unit.encoding());
-        matches!(operations.next(), Ok(Some(gimli::Operation::FrameOffset { .. })))
-            && matches!(operations.next(), Ok(None))
+        match (operations.next(), operations.next()) {
+            (Ok(Some(gimli::Operation::FrameOffset { .. })), Ok(None)) => Storage::Frame,
+            (Ok(Some(gimli::Operation::FrameOffset { .. })), _) => Storage::ThroughFrame,
+            _ => Storage::Other,
+        }
     }
 
     /// Whether its code has `pc`. A block without addresses, all of it optimised away, has none.

@@ -190,6 +190,7 @@ impl<'d> CodeScope<'d> {
         if let Frame::Return { entry, body, result, .. } = self.frame
             && variable.kind == VariableKind::Parameter
             && entry != body
+            && variable.is_in_frame()
         {
             // Not yet stored where the debug information says.
             let mut parameters = self.locals().iter().filter(|other| other.kind == VariableKind::Parameter);
