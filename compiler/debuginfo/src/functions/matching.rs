@@ -6,15 +6,41 @@ use std::borrow::Cow;
 use crate::names::{demangle, is_cold, without_clone_suffix};
 use crate::pattern::{Glob, Pattern, split_path};
 
-/// A glob without brackets also matches a generic's name without its arguments: `push` matches `push<int>`.
+/// A glob without brackets also matches a generic's name without its arguments: `push` matches `push<int>`. `Cart` and
+/// `Shape` both match Rust's `<shop::Cart as shop::Shape>`.
 pub(super) fn component_matches(glob: &Glob, name: &str) -> bool {
     if glob.matches(name) {
         return true;
+    }
+    if let Some(implementation) = name.strip_prefix('<').and_then(|name| name.strip_suffix('>')) {
+        return !glob.as_str().contains('<')
+            && split_implementation(implementation)
+                .iter()
+                .any(|path| split_path(path).last().is_some_and(|last| component_matches(glob, last)));
     }
     let brackets = name.find('<').filter(|&at| at > 0 && !name.starts_with("operator"));
     match brackets {
         Some(at) if !glob.as_str().contains('<') => glob.matches(&name[..at]),
         _ => false,
+    }
+}
+
+/// The type and the trait of `TYPE as TRAIT`, or the type alone.
+fn split_implementation(text: &str) -> Vec<&str> {
+    let mut depth = 0;
+    let outside = |(at, byte): (usize, u8)| {
+        match byte {
+            b'<' | b'(' | b'[' => depth += 1,
+            b'>' if at > 0 && text.as_bytes()[at - 1] == b'-' => {}
+            b'>' | b')' | b']' => depth -= 1,
+            b' ' if depth == 0 && text.as_bytes()[at..].starts_with(b" as ") => return Some(at),
+            _ => {}
+        }
+        None
+    };
+    match text.bytes().enumerate().find_map(outside) {
+        Some(at) => vec![&text[..at], &text[at + " as ".len()..]],
+        None => vec![text],
     }
 }
 
@@ -79,6 +105,17 @@ mod tests {
             ("_ZN4shop4Item5priceEi", "_ZN4shop*", Some("_ZN4shop4Item5priceEi")),
             ("_Z7biggestIiET_S0_S0_", "biggest", Some("biggest<int>")),
             ("_RNvCs1234_7mycrate3foo", "mycrate::foo", Some("mycrate::foo")),
+            (
+                "_ZN43_$LT$r..Sq$LT$T$GT$$u20$as$u20$r..Shape$GT$4area17h0123456789abcdefE",
+                "Sq::area",
+                Some("<r::Sq<T> as r::Shape>::area"),
+            ),
+            (
+                "_ZN43_$LT$r..Sq$LT$T$GT$$u20$as$u20$r..Shape$GT$4area17h0123456789abcdefE",
+                "Sh*::area",
+                Some("<r::Sq<T> as r::Shape>::area"),
+            ),
+            ("_ZN43_$LT$r..Sq$LT$T$GT$$u20$as$u20$r..Shape$GT$4area17h0123456789abcdefE", "r::area", None),
         ] {
             let found = match_symbol(symbol, &Pattern::parse(pattern).unwrap());
             assert_eq!(found.as_deref(), shown, "{symbol} against {pattern}");

@@ -56,7 +56,7 @@ fn unknown_function(binary: &Binary<'_>, wanted: &str, span: Span) -> Diagnostic
     let module = binary.module();
     let all = module.functions(&Pattern::any()).unwrap_or_default();
     let own_name = wanted.rsplit("::").next().unwrap_or(wanted);
-    let similar = near::nearest(own_name, all.iter().map(|function| function.name.as_ref()));
+    let similar = near::nearest(own_name, all.iter().map(|function| without_arguments(&function.name)));
     let path = binary.path().display();
     let message = if similar.is_empty() {
         "no match".to_owned()
@@ -166,4 +166,12 @@ pub fn address(binary: &Binary<'_>, at: LinkAddr, span: Span) -> Box<Diagnostic>
              write process(PID).statement(0xADDR)",
         ),
     )
+}
+
+/// The name without the type arguments of a generic, which may be longer than a message should be.
+fn without_arguments(name: &str) -> &str {
+    match name.find('<') {
+        Some(at) if at > 0 && !name.starts_with("operator") => &name[..at],
+        _ => name,
+    }
 }
