@@ -19,12 +19,13 @@ use rstap_abi::context::Context;
 use rstap_abi::layout::{GlobalShape, SHARDED, VALUE};
 use rstap_abi::record::NO_SITE;
 use rstap_program::ArenaPlan;
-use rstap_sema::ir::{FuncId, GlobalId, LocalId, Script, SiteId, Type};
+use rstap_sema::ir::{FuncId, GlobalId, KeyId, LocalId, Script, SiteId, Type};
 use std::mem::offset_of;
 
 use crate::constants::Constants;
 use crate::frame::{Frame, Slot};
 use crate::handler::ending_functions;
+use crate::key::KeptKey;
 use crate::needs::Needs;
 
 /// How a script function ended, its first result.
@@ -142,6 +143,8 @@ pub(crate) struct Emitter<'u, 's, 'b> {
     pub(crate) exhausted: Block,
     /// Values of `ExprKind::Bound`.
     pub(crate) bound: HashMap<u32, Value>,
+    /// Keys that several accesses share.
+    pub(crate) kept: HashMap<KeyId, KeptKey>,
     signatures: HashMap<Builtin, SigRef>,
     functions: HashMap<FuncId, FuncRef>,
 }
@@ -172,6 +175,7 @@ impl<'u, 's, 'b> Emitter<'u, 's, 'b> {
             last_site: None,
             exhausted,
             bound: HashMap::new(),
+            kept: HashMap::new(),
             signatures: HashMap::new(),
             functions: HashMap::new(),
         }

@@ -36,7 +36,7 @@ impl Emitter<'_, '_, '_> {
         let mut operands = Vec::with_capacity(format.args.len());
         for (index, arg) in format.args.iter().enumerate() {
             let value = self.value(arg);
-            self.store_operand(slot, index, &value);
+            self.store_operand(slot, index * size_of::<Argument>(), &value);
             operands.push(value);
         }
         let directives = self.unit.constants.format(&format.directives);

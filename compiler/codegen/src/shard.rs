@@ -12,7 +12,7 @@ use rstap_abi::layout::{
     ENTRY_HEADER, GlobalShape, Histogram, LOG_BUCKETS, MAP_HEADER, StatShape, VALUE, ValueShape, hash,
 };
 use rstap_sema::ir::visit::statement_addition;
-use rstap_sema::ir::{BinaryOp, Expr, ExprKind, GlobalId, Place, SiteId, Stmt};
+use rstap_sema::ir::{self, BinaryOp, Expr, ExprKind, GlobalId, Place, SiteId, Stmt};
 
 use crate::emitter::Emitter;
 
@@ -70,7 +70,7 @@ impl Emitter<'_, '_, '_> {
     }
 
     /// `a[k] <<< v`
-    pub(crate) fn aggregate_in_shard(&mut self, global: GlobalId, key: &[Expr], value: &Expr, site: SiteId) {
+    pub(crate) fn aggregate_in_shard(&mut self, global: GlobalId, key: &ir::Key, value: &Expr, site: SiteId) {
         let builtins = [Builtin::shard_add_stat_1, Builtin::shard_add_stat];
         self.add_to_element(builtins, global, key, |emitter| emitter.long_value(value), site);
     }
@@ -80,12 +80,12 @@ impl Emitter<'_, '_, '_> {
         &mut self,
         builtins: [Builtin; 2],
         global: GlobalId,
-        key: &[Expr],
+        key: &ir::Key,
         value: impl FnOnce(&mut Self) -> Value,
         site: SiteId,
     ) {
         let part = self.part(global).expect("it is sharded");
-        if let [key] = key
+        if let [key] = &**key
             && key.ty == rstap_sema::ir::Type::Long
         {
             let key = self.long_value(key);

@@ -77,7 +77,7 @@ fn count_to(index: u32, count: i64, body: Vec<Stmt>) -> Vec<Stmt> {
 
 /// Fills array 0 with `[k] = 10 * k` for k below `count`, by local `index`.
 fn fill(index: u32, count: i64) -> Vec<Stmt> {
-    let element = Place::Element(GlobalId(0), vec![local(index, L)]);
+    let element = Place::Element(GlobalId(0), vec![local(index, L)].into());
     count_to(index, count, vec![assign(element, binary(BinaryOp::Mul, local(index, L), num(10)))])
 }
 
@@ -167,9 +167,10 @@ fn only_values_are_cut_not_literals() {
 #[test]
 fn updates_yield_old_or_new() {
     let globals = vec![map("a", 0, ValueShape::Long, 4), scalar("s", S), map("t", 1, ValueShape::String, 4)];
-    let number = |op, value, old| update(Place::Element(GlobalId(0), vec![num(1)]), op, num(value), old);
+    let number =
+        |op, value, old| update(Place::Element(GlobalId(0), vec![num(1)].into()), op, num(value), old);
     let append = |place, old| update(place, BinaryOp::Concat, text("x"), old);
-    let element = || Place::Element(GlobalId(2), vec![text("k")]);
+    let element = || Place::Element(GlobalId(2), vec![text("k")].into());
     let body = vec![
         print(vec![
             number(BinaryOp::Add, 5, true),
@@ -350,7 +351,7 @@ fn statistics_and_their_histograms() {
         sketch: true,
         variance_shift: 0,
     };
-    let stat = || StatRef::Element(GlobalId(0), vec![text("k")]);
+    let stat = || StatRef::Element(GlobalId(0), vec![text("k")].into());
     let bucket = |index| long(ExprKind::StatAt(stat(), StatIndex::Bucket, Box::new(index), SITE));
     let mut body: Vec<Stmt> =
         [-9, 0, 5, 5, 10, 99].map(|value| Stmt::Aggregate(stat(), num(value), SITE)).into_iter().collect();

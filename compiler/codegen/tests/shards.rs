@@ -57,8 +57,8 @@ fn adding(capacity: u32) -> Script {
     let adds = vec![
         add(Place::Global(id(0)), num(1)),
         Stmt::Aggregate(StatRef::Global(id(1)), value(), SITE),
-        add(Place::Element(id(2), vec![key()]), num(2)),
-        Stmt::Aggregate(StatRef::Element(id(3), vec![key(), text("x")]), value(), SITE),
+        add(Place::Element(id(2), vec![key()].into()), num(2)),
+        Stmt::Aggregate(StatRef::Element(id(3), vec![key(), text("x")].into()), value(), SITE),
     ];
     let stat = |stat: &StatRef, op| long(ExprKind::Stat(stat.clone(), op, SITE));
     let s = StatRef::Global(id(1));

@@ -30,7 +30,7 @@ fn small() -> Script {
         Vec::new(),
         &[],
         vec![
-            Stmt::Expr(update(Place::Element(GlobalId(0), vec![arg()]), BinaryOp::Add, num(1), true)),
+            Stmt::Expr(update(Place::Element(GlobalId(0), vec![arg()].into()), BinaryOp::Add, num(1), true)),
             Stmt::If(
                 compare(CompareOp::Gt, element(), num(5)),
                 vec![print(vec![arg(), text(" "), element()])],

@@ -29,7 +29,7 @@ use crate::tapset::Tapset;
 use crate::target_var::Scope;
 use crate::types::{Types, infer};
 use crate::usage::{Usage, reachable};
-use crate::{ast_walk, autoprint, check, conditions, ir, locks, nesting, optimize, shards};
+use crate::{ast_walk, autoprint, check, conditions, ir, keys, locks, nesting, optimize, shards};
 
 /// What pass 2 is told besides the script.
 #[derive(Clone, Debug, Default)]
@@ -553,6 +553,7 @@ impl<'d> Output<'d> {
         };
         if !unoptimized {
             shards::assign(&mut script);
+            keys::assign(&mut script);
         }
         locks::assign(&mut script);
         conditions::assign(&mut script.handlers, &script.conditions);

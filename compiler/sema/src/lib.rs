@@ -21,6 +21,7 @@ mod hir;
 mod hir_walk;
 pub mod ir;
 mod json;
+pub mod keys;
 pub mod list;
 pub mod locks;
 mod lower;

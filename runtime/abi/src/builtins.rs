@@ -127,8 +127,8 @@ macro_rules! for_each_builtin {
             string_get(Long) -> Str, false;
             string_set(Long, Str) -> Void, false;
 
-            // Arrays. `map`: `MapShape::handle` of the global (NOT its plain offset); `key`: address of `key_count`
-            // KeyParts.
+            // Arrays. `map`: `MapShape::handle` of the global (NOT its plain offset); `key`: address of a
+            // KeyHead and, behind it, `key_count` KeyParts.
             map_get_long(Long, Long) -> Long, true;
             map_get_string(Long, Long) -> Str, true;
             map_set_long(Long, Long, Long) -> Void, true;

@@ -279,6 +279,17 @@ impl GlobalShape {
     }
 }
 
+/// What stands before the parts of a key as compiled code hands it over. The runtime fills it in, so that a key serves
+/// several accesses.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KeyHead {
+    /// Hash of the key; 0 until it is computed.
+    pub hash: u64,
+}
+
+const _: () = assert!(size_of::<KeyHead>() == 8);
+
 /// One part of a key as compiled code hands it over: a long in `a`, or a string at address `a` with length `b`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default)]

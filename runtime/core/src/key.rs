@@ -1,12 +1,15 @@
 //! The key of an array access, as compiled code hands it over: private memory, read through addresses.
 
-use rstap_abi::layout::{KeyPart, MAX_STRING_KEYS_MASK, hash};
+use core::cell::Cell;
+
+use rstap_abi::layout::{KeyHead, KeyPart, MAX_STRING_KEYS_MASK, hash};
 
 use crate::arena::load_word;
 
 /// A key: its parts, and which of them are strings.
 #[derive(Clone, Copy)]
 pub(crate) struct Key<'k> {
+    head: &'k Cell<KeyHead>,
     parts: &'k [KeyPart],
     strings: u16,
     /// Longest string value: longer ones are cut.
@@ -21,14 +24,15 @@ pub(crate) enum Part<'k> {
 }
 
 impl<'k> Key<'k> {
-    /// A key of `parts`, where bit `i` of `strings` says that part `i` is a string.
+    /// A key of `parts`, where bit `i` of `strings` says that part `i` is a string. The hash in `head` is 0 or that of
+    /// these parts.
     ///
     /// # Safety
     /// For all of `'k`, the address and length of each part that is a string are those of readable memory that
     /// nobody writes.
     #[inline(always)]
-    pub unsafe fn new(parts: &'k [KeyPart], strings: u16, most: usize) -> Key<'k> {
-        Key { parts, strings: strings & MAX_STRING_KEYS_MASK, most }
+    pub unsafe fn new(head: &'k Cell<KeyHead>, parts: &'k [KeyPart], strings: u16, most: usize) -> Key<'k> {
+        Key { head, parts, strings: strings & MAX_STRING_KEYS_MASK, most }
     }
 
     /// Part `index`.
@@ -52,9 +56,20 @@ impl<'k> Key<'k> {
         self.parts.iter().enumerate().map(move |(index, part)| key.part(index, part))
     }
 
-    /// Its hash; that of the same key stored in an entry is the same.
+    /// Its hash; that of the same key stored in an entry is the same. Computed the first time only.
     #[inline(always)]
     pub fn hash(&self) -> u64 {
+        let known = self.head.get().hash;
+        if known != 0 {
+            return known;
+        }
+        let hash = self.compute_hash();
+        self.head.set(KeyHead { hash });
+        hash
+    }
+
+    #[inline(always)]
+    fn compute_hash(&self) -> u64 {
         self.parts().fold(SEED, |hash, part| match part {
             Part::Long(value) => mix(hash, value as u64),
             Part::String(bytes) => {

@@ -9,7 +9,7 @@ use rstap_abi::layout::{GlobalShape, Histogram, MapShape, Off, StatShape, ValueS
 use rstap_abi::limits::Limits;
 use rstap_abi::record::RecordKind;
 
-use crate::testing::{Bench, Caller, World, address, longs, string};
+use crate::testing::{Bench, Caller, World, address, key, long, longs, string};
 use crate::walk::Walk;
 
 const STAT: StatShape =
@@ -51,9 +51,9 @@ fn use_everything(bench: &Bench, caller: &mut Caller<'_>, dice: &mut Dice) {
         shapes().iter().zip(&bench.globals).map(|(shape, &at)| shape.handle(Off::new(at)) as i64).collect();
     let number = (dice.throw() % 24) as i64;
     let text = std::format!("text {number}");
-    let keys =
-        [longs(&[number]), vec![longs(&[number])[0], string(text.as_bytes())], vec![string(text.as_bytes())]];
-    let key = |index: usize| address(&keys[index]);
+    let name = string(text.as_bytes());
+    let mut keys = [longs(&[number]), key(&[long(number), name]), key(&[name])];
+    let mut key = |index: usize| address(&mut keys[index]);
     let mut call = caller.call();
     call.map_add_long(handles[0], key(0), 1);
     call.map_set_string(handles[1], key(1), text.as_bytes());

@@ -6,7 +6,7 @@ use std::vec;
 use std::vec::Vec;
 
 use rstap_abi::context::Context;
-use rstap_abi::layout::{GlobalShape, KeyPart, Off};
+use rstap_abi::layout::{GlobalShape, KeyHead, KeyPart, Off};
 use rstap_abi::limits::Limits;
 
 use crate::arena::{Arena, Line};
@@ -215,9 +215,15 @@ impl<'b> Caller<'b> {
     }
 }
 
-/// Key parts of longs.
-pub fn longs(values: &[i64]) -> Vec<KeyPart> {
-    values.iter().map(|&value| KeyPart { a: value as u64, b: 0 }).collect()
+/// A key of longs.
+pub fn longs(values: &[i64]) -> Vec<u64> {
+    let parts: Vec<KeyPart> = values.iter().map(|&value| long(value)).collect();
+    key(&parts)
+}
+
+/// A long as a key part.
+pub fn long(value: i64) -> KeyPart {
+    KeyPart { a: value as u64, b: 0 }
 }
 
 /// A string as a key part or an argument.
@@ -225,7 +231,12 @@ pub fn string(text: &[u8]) -> KeyPart {
     KeyPart { a: text.as_ptr() as u64, b: text.len() as u64 }
 }
 
-/// Address of key parts, as builtins take them.
-pub fn address(parts: &[KeyPart]) -> i64 {
-    parts.as_ptr() as i64
+/// A key, as it lies in memory: its head, whose hash is not known, and its parts.
+pub fn key(parts: &[KeyPart]) -> Vec<u64> {
+    [KeyHead::default().hash].into_iter().chain(parts.iter().flat_map(|part| [part.a, part.b])).collect()
+}
+
+/// Address of a key, as builtins take it: they fill in the hash.
+pub fn address(key: &mut [u64]) -> i64 {
+    key.as_mut_ptr() as i64
 }

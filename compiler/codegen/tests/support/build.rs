@@ -33,7 +33,7 @@ pub fn global(index: u32, ty: Type) -> Expr {
 }
 
 pub fn element(index: u32, key: Vec<Expr>, ty: Type) -> Expr {
-    Expr { ty, kind: ExprKind::Read(Place::Element(GlobalId(index), key), SITE) }
+    Expr { ty, kind: ExprKind::Read(Place::Element(GlobalId(index), key.into()), SITE) }
 }
 
 pub fn binary(op: BinaryOp, a: Expr, b: Expr) -> Expr {

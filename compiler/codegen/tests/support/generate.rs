@@ -96,12 +96,19 @@ struct Generator {
     /// Parameter types and result of each function that can be called.
     functions: Vec<(Vec<Type>, Option<Type>)>,
     locals: Vec<Type>,
+    /// Keys of the body that is being made.
+    keys: Vec<Vec<Expr>>,
 }
 
 /// A script for a seed: one probe that does anything, one that shows what became of the globals.
 pub fn generate(seed: u64) -> Script {
-    let mut generator =
-        Generator { random: Random::new(seed), sites: 0, functions: Vec::new(), locals: Vec::new() };
+    let mut generator = Generator {
+        random: Random::new(seed),
+        sites: 0,
+        functions: Vec::new(),
+        locals: Vec::new(),
+        keys: Vec::new(),
+    };
     let count = generator.random.below(4);
     for _ in 0..count {
         let params = (0..generator.random.below(3)).map(|_| generator.ty()).collect();
@@ -127,6 +134,7 @@ pub fn generate(seed: u64) -> Script {
         // The first handler is one of a program's: it is compiled with another aim.
         script.probes[0].point = Point::Never;
     }
+    rstap_sema::keys::assign(&mut script);
     script
 }
 
@@ -148,6 +156,7 @@ impl Generator {
     /// Begins a body with these parameters.
     fn scope(&mut self, params: &[Type], ret: Option<Option<Type>>, may_decline: bool) -> Scope {
         self.locals = params.to_vec();
+        self.keys.clear();
         self.locals.extend([Type::Long; LONG_LOCALS as usize]);
         self.locals.extend([Type::Str; STRING_LOCALS as usize]);
         let of =
@@ -406,17 +415,16 @@ impl Generator {
             0 => Stmt::DeleteGlobal(GlobalId(self.random.below(8) as u32), site),
             1 if !scope.walking && scope.ret.is_none() => Stmt::DeleteGlobal(GlobalId(MAP_STAT), site),
             2 if !scope.walking && scope.ret.is_none() => {
-                let key = vec![Some(self.small(scope))];
+                let key = self.whole_key(scope);
                 Stmt::DeleteElement(GlobalId(MAP_STAT), key, site)
             }
             3 => {
-                let key = vec![Some(self.small(scope))];
+                let key = self.whole_key(scope);
                 Stmt::DeleteElement(GlobalId(MAP_LONG), key, site)
             }
             _ => {
-                let key = [Type::Str, Type::Long]
-                    .map(|ty| if self.random.chance(3) { None } else { Some(self.key_part(ty, scope)) });
-                Stmt::DeleteElement(GlobalId(MAP_STRING), key.to_vec(), site)
+                let key = self.part_of_key(scope);
+                Stmt::DeleteElement(GlobalId(MAP_STRING), key, site)
             }
         }
     }
@@ -427,11 +435,8 @@ impl Generator {
             (0, Type::Str) => Place::Local(LocalId(self.random.pick(&scope.strings))),
             (1, Type::Long) => Place::Global(GlobalId(self.random.pick(&LONGS))),
             (1, Type::Str) => Place::Global(GlobalId(self.random.pick(&STRINGS))),
-            (_, Type::Long) => Place::Element(GlobalId(MAP_LONG), vec![self.small(scope)]),
-            (_, Type::Str) => {
-                let key = vec![self.key_part(Type::Str, scope), self.key_part(Type::Long, scope)];
-                Place::Element(GlobalId(MAP_STRING), key)
-            }
+            (_, Type::Long) => Place::Element(GlobalId(MAP_LONG), self.long_key(scope)),
+            (_, Type::Str) => Place::Element(GlobalId(MAP_STRING), self.mixed_key(scope)),
         }
     }
 
@@ -442,8 +447,43 @@ impl Generator {
             2 if !scope.stats.is_empty() && !element => {
                 StatRef::Local(LocalId(self.random.pick(&scope.stats)))
             }
-            _ => StatRef::Element(GlobalId(MAP_STAT), vec![self.small(scope)]),
+            _ => StatRef::Element(GlobalId(MAP_STAT), self.long_key(scope)),
         }
+    }
+
+    /// The key of an array of one long.
+    fn long_key(&mut self, scope: &Scope) -> Key {
+        self.key(&[Type::Long], scope).into()
+    }
+
+    /// The same where parts may be absent.
+    fn whole_key(&mut self, scope: &Scope) -> Key<Option<Expr>> {
+        self.key(&[Type::Long], scope).into_iter().map(Some).collect::<Vec<_>>().into()
+    }
+
+    /// A key of a string and a long.
+    fn mixed_key(&mut self, scope: &Scope) -> Key {
+        self.key(&[Type::Str, Type::Long], scope).into()
+    }
+
+    /// The same, with parts that may be absent.
+    fn part_of_key(&mut self, scope: &Scope) -> Key<Option<Expr>> {
+        let key = self.key(&[Type::Str, Type::Long], scope);
+        let all = self.random.chance(2);
+        let parts = key.into_iter().map(|part| if !all && self.random.chance(2) { None } else { Some(part) });
+        parts.collect::<Vec<_>>().into()
+    }
+
+    /// Often one of those made before in the same body, so that accesses share keys.
+    fn key(&mut self, types: &[Type], scope: &Scope) -> Vec<Expr> {
+        let same: Vec<usize> =
+            (0..self.keys.len()).filter(|key| self.keys[*key].len() == types.len()).collect();
+        if !same.is_empty() && !self.random.chance(3) {
+            return self.keys[self.random.pick(&same)].clone();
+        }
+        let key: Vec<Expr> = types.iter().map(|ty| self.key_part(*ty, scope)).collect();
+        self.keys.push(key.clone());
+        key
     }
 
     /// A key part from a small range, so that keys meet.
@@ -451,13 +491,22 @@ impl Generator {
         match ty {
             Type::Long => self.small(scope),
             Type::Str if self.random.chance(4) => self.expr(Type::Str, 2, scope),
+            Type::Str if self.random.chance(3) => {
+                let local = self.random.pick(&scope.strings);
+                self.read(Place::Local(LocalId(local)), Type::Str)
+            }
             Type::Str => self.literal(),
         }
     }
 
     fn small(&mut self, scope: &Scope) -> Expr {
-        if self.random.chance(4) {
-            let a = Box::new(self.expr(Type::Long, 2, scope));
+        if self.random.chance(3) {
+            let local = self.random.pick(&scope.longs);
+            let a = match self.random.chance(2) {
+                true => self.read(Place::Local(LocalId(local)), Type::Long),
+                false => self.expr(Type::Long, 2, scope),
+            };
+            let a = Box::new(a);
             let b = Box::new(Expr { ty: Type::Long, kind: ExprKind::Long(5) });
             let site = self.site();
             return Expr { ty: Type::Long, kind: ExprKind::Binary(BinaryOp::Mod, a, b, site) };
@@ -695,13 +744,12 @@ impl Generator {
             }
             _ => match self.random.below(5) {
                 0 => {
-                    let key = vec![Some(self.small(scope))];
+                    let key = self.whole_key(scope);
                     ExprKind::Contains(GlobalId(self.random.pick(&[MAP_LONG, MAP_STAT])), key, site)
                 }
                 1 => {
-                    let key = [Type::Str, Type::Long]
-                        .map(|ty| if self.random.chance(3) { None } else { Some(self.key_part(ty, scope)) });
-                    ExprKind::Contains(GlobalId(MAP_STRING), key.to_vec(), site)
+                    let key = self.part_of_key(scope);
+                    ExprKind::Contains(GlobalId(MAP_STRING), key, site)
                 }
                 2 => ExprKind::Builtin(Builtin::strlen, vec![self.expr(Type::Str, depth, scope)], site),
                 3 => {

@@ -9,6 +9,8 @@ pub mod eval;
 pub mod print;
 pub mod visit;
 
+use std::ops::Deref;
+
 use crate::regex::Pattern;
 use rstap_abi::builtins::Builtin;
 use rstap_abi::layout::{MapShape, StatShape};
@@ -34,6 +36,8 @@ ids! {
     LocalId,
     /// An index into [`Script::sites`].
     SiteId,
+    /// The number of a kept key within a function or handler.
+    KeyId,
 }
 
 /// An elaborated script.
@@ -236,7 +240,7 @@ pub enum Stmt {
     /// `delete g`: a scalar becomes 0 or "", a statistic or array empty.
     DeleteGlobal(GlobalId, SiteId),
     /// `delete a[k, *]`; a `None` part is `*`.
-    DeleteElement(GlobalId, Vec<Option<Expr>>, SiteId),
+    DeleteElement(GlobalId, Key<Option<Expr>>, SiteId),
     /// Stores a value for the return probe at a byte offset of its entry area (a string: `u32` length, `u32` zero,
     /// bytes).
     SaveEntry(u32, Expr),
@@ -270,7 +274,7 @@ pub enum StatRef {
     /// A global one.
     Global(GlobalId),
     /// An array's element.
-    Element(GlobalId, Vec<Expr>),
+    Element(GlobalId, Key),
     /// The value local of a `foreach`.
     Local(LocalId),
 }
@@ -283,7 +287,39 @@ pub enum Place {
     /// A scalar global.
     Global(GlobalId),
     /// An array's element (long or string).
-    Element(GlobalId, Vec<Expr>),
+    Element(GlobalId, Key),
+}
+
+/// The key of an array access: its parts in order, which are absent where it is `*`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Key<P = Expr> {
+    /// What it consists of.
+    pub parts: Vec<P>,
+    /// Whether other accesses use what this one evaluates, or the other way round (`crate::keys`).
+    pub kept: Option<Kept>,
+}
+
+impl<P> From<Vec<P>> for Key<P> {
+    fn from(parts: Vec<P>) -> Key<P> {
+        Key { parts, kept: None }
+    }
+}
+
+impl<P> Deref for Key<P> {
+    type Target = [P];
+
+    fn deref(&self) -> &[P] {
+        &self.parts
+    }
+}
+
+/// A key that several accesses of a handler or function share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Which of those kept.
+    pub id: KeyId,
+    /// Whether it was evaluated on every way here: then its parts need not be, nor its hash.
+    pub known: bool,
 }
 
 /// An expression with its type.
@@ -334,7 +370,7 @@ pub enum ExprKind {
     /// The expression of the case that the first one equals, else the last one. All are longs.
     Choose(Box<Expr>, Vec<(i64, Expr)>, Box<Expr>),
     /// `[k, *] in a`
-    Contains(GlobalId, Vec<Option<Expr>>, SiteId),
+    Contains(GlobalId, Key<Option<Expr>>, SiteId),
     /// Calls the candidates in order until one does not decline.
     Call(Vec<FuncId>, Vec<Expr>, SiteId),
     /// `e =~ "…"`: 0 or 1; whether the script asks for the groups of a match.

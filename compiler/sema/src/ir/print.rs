@@ -171,7 +171,7 @@ impl<'s> Printer<'s> {
             Stmt::DeleteGlobal(global, _) => put!(self, "delete {}", self.global(*global)),
             Stmt::DeleteElement(global, key, _) => {
                 put!(self, "delete {}", self.global(*global));
-                self.partial_key(key);
+                self.key(key, Printer::partial_list);
             }
             Stmt::SaveEntry(offset, value) => {
                 put!(self, "save_entry[{offset}] = ");
@@ -189,7 +189,9 @@ impl<'s> Printer<'s> {
             walk.keys.iter().map(|key| key.map_or_else(|| "_".to_owned(), |key| self.local(key))).collect();
         put!(self, "[{}] in {}", keys.join(", "), self.global(walk.map));
         if !walk.slice.is_empty() {
-            self.partial_key(&walk.slice);
+            put!(self, "[");
+            self.partial_list(&walk.slice);
+            put!(self, "]");
         }
         put!(self, "{}", sorted(walk.order));
         if let Some(limit) = &walk.limit {
@@ -263,7 +265,7 @@ impl<'s> Printer<'s> {
             }
             ExprKind::Contains(global, key, _) => {
                 put!(self, "(");
-                self.partial_key(key);
+                self.key(key, Printer::partial_list);
                 put!(self, " in {})", self.global(*global));
             }
             ExprKind::Call(candidates, args, _) => {
@@ -345,8 +347,21 @@ impl<'s> Printer<'s> {
         }
     }
 
-    fn partial_key(&mut self, key: &[Option<Expr>]) {
+    /// A kept key has a name, and its parts only where they are evaluated.
+    fn key<P>(&mut self, key: &Key<P>, list: impl Fn(&mut Self, &[P])) {
         put!(self, "[");
+        match key.kept {
+            Some(Kept { id, known: true }) => put!(self, "key{}", id.0),
+            Some(Kept { id, known: false }) => {
+                put!(self, "key{}: ", id.0);
+                list(self, key);
+            }
+            None => list(self, key),
+        }
+        put!(self, "]");
+    }
+
+    fn partial_list(&mut self, key: &[Option<Expr>]) {
         for (index, part) in key.iter().enumerate() {
             if index > 0 {
                 put!(self, ", ");
@@ -356,7 +371,6 @@ impl<'s> Printer<'s> {
                 None => put!(self, "*"),
             }
         }
-        put!(self, "]");
     }
 
     fn place(&mut self, place: &Place) {
@@ -375,10 +389,9 @@ impl<'s> Printer<'s> {
         }
     }
 
-    fn element(&mut self, global: GlobalId, key: &[Expr]) {
-        put!(self, "{}[", self.global(global));
-        self.list(key);
-        put!(self, "]");
+    fn element(&mut self, global: GlobalId, key: &Key) {
+        put!(self, "{}", self.global(global));
+        self.key(key, Printer::list);
     }
 
     fn format(&mut self, function: &str, format: &Format) {

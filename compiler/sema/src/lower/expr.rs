@@ -61,7 +61,7 @@ impl Lowerer<'_, '_> {
             }
             ExprKind::Contains(global, key) => {
                 let id = self.map_id(*global);
-                let key = self.parts(key);
+                let key = self.parts(key).into();
                 long(ir::ExprKind::Contains(id, key, self.site(expr.token)))
             }
             ExprKind::Regex(subject, pattern) => {
@@ -101,7 +101,7 @@ impl Lowerer<'_, '_> {
             }
             Place::Element(global, key) => {
                 let id = self.map_id(*global);
-                let key = key.iter().map(|e| self.expr(e)).collect();
+                let key = self.key(key);
                 (ir::Place::Element(id, key), self.types.globals[*global].value.value())
             }
             Place::Target(_) => unreachable!("target variables are asked of the scope"),

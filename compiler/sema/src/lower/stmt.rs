@@ -47,7 +47,7 @@ impl Lowerer<'_, '_> {
             }
             Stmt::DeleteElement(global, key, span) => {
                 let id = self.map_id(*global);
-                let key = self.parts(key);
+                let key = self.parts(key).into();
                 ir::Stmt::DeleteElement(id, key, self.site(*span))
             }
             Stmt::Try(body, message, catch) => {
@@ -174,9 +174,13 @@ impl Lowerer<'_, '_> {
             Stat::Var(Var::Local(local)) => ir::StatRef::Local(self.local_id(*local)),
             Stat::Element(global, key) => {
                 let id = self.map_id(*global);
-                ir::StatRef::Element(id, key.iter().map(|e| self.expr(e)).collect())
+                ir::StatRef::Element(id, self.key(key))
             }
         }
+    }
+
+    pub(super) fn key(&mut self, key: &[Expr]) -> ir::Key {
+        ir::Key::from(key.iter().map(|part| self.expr(part)).collect::<Vec<_>>())
     }
 
     pub(super) fn parts(&mut self, key: &[Option<Expr>]) -> Vec<Option<ir::Expr>> {

@@ -1,9 +1,10 @@
 //! Arrays and walks over them.
 
+use core::cell::Cell;
 use core::sync::atomic::Ordering::Relaxed;
 
 use rstap_abi::fault::Fault;
-use rstap_abi::layout::KeyPart;
+use rstap_abi::layout::{KeyHead, KeyPart};
 
 use crate::arena::{Checked, Corrupt};
 use crate::call::Call;
@@ -41,11 +42,13 @@ impl<'c, E: Env> Call<'c, E> {
 
     #[inline(always)]
     pub(super) fn key(&self, map: &Map<'_>, key: i64) -> Key<'c> {
-        // SAFETY: compiled code passes as many parts as the handle says, from its own memory, each of its type; the
-        // handle comes from the image and not from the arena.
+        // SAFETY: compiled code passes a head and behind it as many parts as the handle says, from its own memory, each
+        // of its type; the handle comes from the image and not from the arena. Only this thread uses that memory.
         unsafe {
-            let parts = core::slice::from_raw_parts(key as *const KeyPart, map.key_count() as usize);
-            Key::new(parts, map.string_mask(), self.longest_string())
+            let head = &*(key as *const Cell<KeyHead>);
+            let parts = (key as *const KeyHead).add(1).cast::<KeyPart>();
+            let parts = core::slice::from_raw_parts(parts, map.key_count() as usize);
+            Key::new(head, parts, map.string_mask(), self.longest_string())
         }
     }
 

@@ -1,9 +1,10 @@
 //! Adding to sharded globals. `part` is where in a shard the global's part is.
 
+use core::cell::Cell;
 use core::sync::atomic::Ordering::Relaxed;
 
 use rstap_abi::fault::Fault;
-use rstap_abi::layout::KeyPart;
+use rstap_abi::layout::{KeyHead, KeyPart};
 
 use crate::arena::{Checked, Corrupt};
 use crate::call::Call;
@@ -12,6 +13,13 @@ use crate::lock::{self, Acquired, LockCells};
 use crate::map::{Entry, Map, Overflow};
 use crate::shard::{Shards, add_to_stat};
 use crate::stat::{Shape, Stat};
+
+/// A key that is one long, as builtins take it.
+#[repr(C)]
+struct LongKey {
+    head: KeyHead,
+    part: KeyPart,
+}
 
 impl<'c, E: Env> Call<'c, E> {
     #[inline(always)]
@@ -65,7 +73,8 @@ impl<'c, E: Env> Call<'c, E> {
             Ok((map, Some(entry))) => Some((map, entry)),
             found => {
                 let part = KeyPart { a: key as u64, b: 0 };
-                self.found_or_make(found, &raw const part as i64)
+                let key = Cell::new(LongKey { head: KeyHead::default(), part });
+                self.found_or_make(found, key.as_ptr() as i64)
             }
         }
     }
