@@ -25,6 +25,8 @@ pub struct Parsed {
     pub diagnostics: Vec<Diagnostic>,
     /// For each script argument whether `$N` or `@N` stands in the text, also in a part not taken.
     pub used_args: Vec<bool>,
+    /// How often the layers went round their loops. It grows as the text does, however the text is made.
+    pub steps: u64,
 }
 
 /// Parses one text of `sources`.
@@ -49,5 +51,6 @@ pub fn parse(sources: &SourceMap, source: SourceId, config: &ParseConfig) -> Par
         }
     }
     let used_args = report.used_args.borrow().clone();
-    Parsed { file, diagnostics: report.into_diagnostics(), used_args }
+    let steps = report.steps();
+    Parsed { file, diagnostics: report.into_diagnostics(), used_args, steps }
 }

@@ -49,6 +49,8 @@ pub struct Report<'a> {
     pub last_error: Cell<Option<Loc>>,
     /// Tokens since the grammar last accepted one with a meaning of its own.
     pub since_progress: Cell<u32>,
+    /// Steps taken so far.
+    steps: Cell<u64>,
     /// The layers end their streams.
     stopped: Cell<bool>,
     /// Nothing more is said.
@@ -70,6 +72,7 @@ impl<'a> Report<'a> {
             foreign_keyword: Cell::default(),
             last_error: Cell::default(),
             since_progress: Cell::default(),
+            steps: Cell::default(),
             stopped: Cell::default(),
             silent: Cell::default(),
         }
@@ -122,6 +125,16 @@ impl<'a> Report<'a> {
         self.silent.set(true);
     }
 
+    /// Counts steps: each loop of a layer over something that grows with the text says how often it goes round.
+    pub fn step(&self, count: usize) {
+        self.steps.set(self.steps.get() + count as u64);
+    }
+
+    /// The steps counted.
+    pub fn steps(&self) -> u64 {
+        self.steps.get()
+    }
+
     /// Whether the layers should end their streams.
     pub fn stopped(&self) -> bool {
         self.stopped.get()
@@ -154,6 +167,7 @@ impl<'a> Report<'a> {
         let expansions = self.expansions.borrow();
         let mut id = loc.expansion;
         while let Some(expansion) = id.checked_sub(1).and_then(|index| expansions.get(index as usize)) {
+            self.step(1);
             if !visit(&expansion.name) {
                 return;
             }
@@ -174,13 +188,17 @@ impl<'a> Report<'a> {
     /// The text before a place, up to the blank before it.
     pub fn text_before(&self, span: Span) -> &'a str {
         let text = &self.sources.get(span.source).text;
-        text[..span.start as usize].rsplit(char::is_whitespace).next().unwrap_or("")
+        let before = text[..span.start as usize].rsplit(char::is_whitespace).next().unwrap_or("");
+        self.step(before.len());
+        before
     }
 
     /// Whether only blanks stand before a place on its line.
     pub fn starts_line(&self, span: Span) -> bool {
         let text = &self.sources.get(span.source).text[..span.start as usize];
-        text.rsplit('\n').next().is_some_and(|line| line.trim().is_empty())
+        let line = text.rsplit('\n').next().unwrap_or(text);
+        self.step(line.len());
+        line.trim().is_empty()
     }
 
     /// A token as messages name it: its kind and its text.

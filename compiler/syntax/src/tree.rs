@@ -150,6 +150,11 @@ impl Path {
         Path { components: vec![component], optional: false, sufficient: false }
     }
 
+    fn followed_by(mut self, end: &Path) -> Path {
+        self.components.extend_from_slice(&end.components);
+        Path { components: self.components, ..*end }
+    }
+
     fn has_suffix(&self) -> bool {
         self.optional || self.sufficient
     }
@@ -171,12 +176,15 @@ pub fn joined_paths(report: &Report<'_>, at: Loc, before: Vec<Path>, after: Vec<
         report.error(at, "too many alternatives in a probe point", label);
         return before;
     }
+    let Some((last, others)) = after.split_last() else { return before };
     let mut paths = Vec::with_capacity(before.len() * after.len());
-    for start in &before {
-        for end in &after {
-            let components = start.components.iter().chain(&end.components).cloned().collect();
-            paths.push(Path { components, ..*end });
+    for start in before {
+        for end in others {
+            report.step(start.components.len());
+            paths.push(start.clone().followed_by(end));
         }
+        report.step(last.components.len());
+        paths.push(start.followed_by(last));
     }
     paths
 }

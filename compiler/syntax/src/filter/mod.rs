@@ -203,6 +203,7 @@ impl<'a, I: Iterator<Item = Token<'a>>> Iterator for Filter<'a, I> {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.seq += 1;
+        self.report.step(1);
         let refused = self.report.since_progress.get() + 1;
         self.report.since_progress.set(refused);
         if refused > MAX_REFUSED {

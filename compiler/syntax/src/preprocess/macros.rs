@@ -18,6 +18,9 @@ use crate::token::{Loc, Token};
 /// Brackets inside brackets in the arguments of a macro.
 const MAX_ARGUMENT_NESTING: usize = 200;
 
+/// Parameters of a macro: each use of one looks through them.
+const MAX_PARAMETERS: usize = 100;
+
 /// A macro of the text being parsed.
 pub struct Macro<'a> {
     name: &'a str,
@@ -136,6 +139,10 @@ impl<'a> Preprocessor<'a> {
         let mut params = Vec::new();
         loop {
             params.push(self.expect_raw(Raw::Word, "expected identifier")?);
+            if params.len() > MAX_PARAMETERS {
+                let last = params.pop();
+                return Err((last, format!("a macro has at most {MAX_PARAMETERS} parameters")));
+            }
             match self.next_raw() {
                 Some(token) if token.kind == Raw::Comma => {}
                 Some(token) if token.kind == Raw::RParen => return Ok(params),
@@ -218,7 +225,9 @@ impl<'a> Preprocessor<'a> {
     /// The frame for a parameter of the macro whose body is being read.
     fn parameter(&self, name: &str) -> Option<Frame<'a>> {
         let scope = self.frames.last()?.scope.as_ref()?;
-        let index = scope.definition.params.as_ref()?.iter().position(|param| param.text == name)?;
+        let params = scope.definition.params.as_ref()?;
+        self.report.step(params.len());
+        let index = params.iter().position(|param| param.text == name)?;
         let input = Input::Tokens { tokens: Rc::clone(scope.args.get(index)?), next: 0 };
         Some(Frame { input, scope: scope.outer.clone(), expansion: None })
     }
@@ -377,7 +386,6 @@ impl<'a> Preprocessor<'a> {
         if let Some((expansion, outer)) = frame.expansion {
             token.loc = Loc { outer, expansion, ..token.loc };
         }
-        self.expanded_tokens += usize::from(self.frames.len() > 1);
-        (!self.report.stopped()).then_some(token)
+        self.count(token)
     }
 }

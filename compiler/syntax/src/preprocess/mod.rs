@@ -21,7 +21,7 @@ use crate::source::{SourceId, SourceMap, Span};
 use crate::token::{Loc, Token};
 
 /// Tokens that macros may bring into one text: far more than a script needs, far less than a machine has.
-const MAX_EXPANDED_TOKENS: usize = 1_000_000;
+const MAX_EXPANDED_TOKENS: usize = 200_000;
 
 /// Macro uses inside macro uses.
 const MAX_EXPANSION_DEPTH: usize = 200;
@@ -126,19 +126,19 @@ impl<'a> Preprocessor<'a> {
             if let Some((expansion, outer)) = frame.expansion {
                 token.loc = Loc { outer, expansion, ..token.loc };
             }
-            if self.frames.len() > 1 {
-                self.expanded_tokens += 1;
-                if self.expanded_tokens > MAX_EXPANDED_TOKENS {
-                    self.report.fatal(
-                        token.loc,
-                        "macros expand to too many tokens",
-                        format!("more than {MAX_EXPANDED_TOKENS}"),
-                    );
-                    return None;
-                }
-            }
-            return Some(token);
+            return self.count(token);
         }
+    }
+
+    /// Counts a token that was read; none, after an error, if macros have brought too many.
+    fn count(&mut self, token: Token<'a>) -> Option<Token<'a>> {
+        self.report.step(1);
+        self.expanded_tokens += usize::from(self.frames.len() > 1);
+        if self.expanded_tokens > MAX_EXPANDED_TOKENS {
+            let label = format!("more than {MAX_EXPANDED_TOKENS}");
+            self.report.fatal(token.loc, "macros expand to too many tokens", label);
+        }
+        (!self.report.stopped()).then_some(token)
     }
 
     fn warn_unterminated_comment(&self, frame: &Frame<'a>) {
