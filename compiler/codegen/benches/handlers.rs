@@ -7,6 +7,8 @@
 #[path = "../tests/support/mapped.rs"]
 #[allow(dead_code, reason = "handlers are called through the core here")]
 mod mapped;
+#[path = "../tests/support/thread.rs"]
+mod thread;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,10 +18,9 @@ use std::time::Instant;
 use std::{fs, io};
 
 use mapped::Mapped;
-use rstap_abi::context::{Context, REGISTER_COUNT, Registers, register};
+use rstap_abi::context::{REGISTER_COUNT, Registers, register};
 use rstap_core::arena::{Arena, Line};
-use rstap_core::env::{Clock, Env};
-use rstap_core::handler::{Hit, Memory, Outcome, Runner};
+use rstap_core::handler::{Hit, Outcome, Runner};
 use rstap_core::image::Image;
 use rstap_core::output::Consumer;
 use rstap_core::session::SessionView;
@@ -30,6 +31,7 @@ use rstap_sema::files::Files;
 use rstap_sema::{Options, Tapset, analyze};
 use rstap_syntax::diagnostic::render;
 use rstap_syntax::source::SourceMap;
+use thread::{Buffers, Thread};
 
 /// The probed program: handlers are for entry and return of `f`, whose argument counts up.
 const TARGET: &str = "long f(long x) { return x; } int main(void) { return (int)f(0); }";
@@ -45,6 +47,15 @@ const HANDLERS: &[(&str, &str)] = &[
         "global a probe A { a[$x % 64, \"x\"]++ } probe end { foreach ([k, t] in a) println(k) }",
     ),
     ("if (k in a) a[k]++", "global a probe A { k = $x % 64 if (k in a) a[k]++ else a[k] = 1 }"),
+    (
+        "a[s]++; b[s] = a[s]",
+        "global a, b probe A { s = \"/usr/share/some/path/of/a/file\" a[s]++; b[s] = a[s] }",
+    ),
+    ("s .= \"x\", 100 times", "global n probe A { for (i = 0; i < 100; i++) s .= \"x\"; n += strlen(s) }"),
+    (
+        "s = sprintf(f(x))",
+        "global n function f(x) { return sprintf(\"%d\", x) } probe A { s = f($x); n += strlen(s) }",
+    ),
     ("s <<< v", "global s probe A { s <<< $x } probe end { println(@sum(s)) }"),
     ("s <<< v, @hist_log", "global s probe A { s <<< $x } probe end { print(@hist_log(s)) }"),
     (
@@ -138,18 +149,8 @@ fn batches(
     barrier: &Barrier,
     consumer: &Mutex<Consumer<'_>>,
 ) -> Vec<f64> {
-    let longest = program.limits.max_string_len as usize;
-    let (mut message, mut output, mut scratch) = (vec![0; longest], vec![0; 4096], vec![0; 1 << 14]);
-    let mut tokens = vec![0; longest];
-    let mut matching = vec![0; rstap_abi::regex::memory_bytes(longest as u64).div_ceil(8) as usize];
-    let memory = Memory {
-        message: &mut message,
-        output: &mut output,
-        scratch: &mut scratch,
-        tokens: &mut tokens,
-        matching: &mut matching,
-    };
-    let mut runner = Runner::new(image, arena, &program.limits, memory).expect("enough memory");
+    let mut buffers = Buffers::new(&program.limits);
+    let mut runner = Runner::new(image, arena, &program.limits, buffers.memory()).expect("enough memory");
     runner.claim_shard();
     let env = Thread(thread + 1);
     // Values saved at entry come before the return that uses them.
@@ -190,36 +191,6 @@ fn batches(
             took.as_nanos() as f64 / BATCH as f64
         })
         .collect()
-}
-
-/// A thread of a target.
-struct Thread(u32);
-
-impl Env for Thread {
-    fn owner(&self) -> u32 {
-        self.0
-    }
-
-    fn is_alive(&self, _owner: u32) -> bool {
-        true
-    }
-
-    fn pause_us(&self, us: u64) {
-        std::thread::sleep(std::time::Duration::from_micros(us));
-    }
-
-    fn time_ns(&self, _clock: Clock) -> i64 {
-        0
-    }
-
-    fn cycles(&self) -> u64 {
-        // SAFETY: every x86-64 has it.
-        unsafe { core::arch::x86_64::_rdtsc() }
-    }
-
-    fn read_target(&self, _context: &Context, _address: u64, _into: &mut [u8]) -> bool {
-        false
-    }
 }
 
 /// The file system, as far as the target needs it.

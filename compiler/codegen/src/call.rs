@@ -13,13 +13,15 @@ use rstap_sema::ir::{Expr, FuncId, SiteId, Type};
 use crate::emitter::{Emitter, Operand, Text, status};
 
 impl Emitter<'_, '_, '_> {
-    /// Calls the candidates in order until one does not decline.
+    /// Calls the candidates in order until one does not decline. A string is returned in the memory given, which no
+    /// argument is in, or in a new slot.
     pub(crate) fn call_function(
         &mut self,
         candidates: &[FuncId],
         args: &[Expr],
         ty: Type,
         site: SiteId,
+        to: Option<Value>,
     ) -> Operand {
         let operands: Vec<Operand> = args.iter().map(|arg| self.value(arg)).collect();
         let mut words = vec![self.ctx];
@@ -32,11 +34,8 @@ impl Emitter<'_, '_, '_> {
                 }
             }
         }
-        let result = (ty == Type::Str).then(|| self.take_string());
-        if let Some(slot) = result {
-            let addr = self.slot_addr(slot.stack);
-            words.push(addr);
-        }
+        let result = (ty == Type::Str).then(|| self.room(to));
+        words.extend(result.iter().map(|(addr, _)| *addr));
         let nesting = self.nest(site);
         let join = self.block();
         let value = self.builder.append_block_param(join, I64);
@@ -56,10 +55,7 @@ impl Emitter<'_, '_, '_> {
         self.drop_all(&operands);
         match result {
             None => Operand::Long(value),
-            Some(slot) => {
-                let addr = self.slot_addr(slot.stack);
-                Operand::Str(Text { addr, len: value, bounded: true, slots: vec![slot] })
-            }
+            Some((addr, slots)) => Operand::Str(Text { addr, len: value, bounded: true, slots }),
         }
     }
 

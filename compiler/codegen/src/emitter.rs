@@ -401,10 +401,31 @@ impl<'u, 's, 'b> Emitter<'u, 's, 'b> {
 
     /// Calls a builtin that returns a string, into a new slot.
     pub(crate) fn call_str(&mut self, builtin: Builtin, args: &[Value], site: Option<SiteId>) -> Text {
-        let slot = self.take_string();
-        let addr = self.slot_addr(slot.stack);
+        self.call_text(builtin, args, site, None)
+    }
+
+    /// Calls a builtin that returns a string, into the memory given or a new slot.
+    pub(crate) fn call_text(
+        &mut self,
+        builtin: Builtin,
+        args: &[Value],
+        site: Option<SiteId>,
+        to: Option<Value>,
+    ) -> Text {
+        let (addr, slots) = self.room(to);
         let len = self.call_into(builtin, args, addr, site);
-        Text { addr, len, bounded: true, slots: vec![slot] }
+        Text { addr, len, bounded: true, slots }
+    }
+
+    /// The memory given, or that of a new slot.
+    pub(crate) fn room(&mut self, to: Option<Value>) -> (Value, Vec<Slot>) {
+        match to {
+            Some(addr) => (addr, Vec::new()),
+            None => {
+                let slot = self.take_string();
+                (self.slot_addr(slot.stack), vec![slot])
+            }
+        }
     }
 
     /// Calls a builtin that returns a string, into a buffer; its length.

@@ -5,10 +5,10 @@ use std::mem::offset_of;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I8, I16, I32, I64};
 use cranelift_codegen::ir::{Block, InstBuilder, MemFlagsData, Value};
-use rstap_abi::builtins::{Builtin, Ret};
+use rstap_abi::builtins::Builtin;
 use rstap_abi::context::Context;
 use rstap_abi::fault::Fault;
-use rstap_sema::ir::{BinaryOp, CompareOp, Expr, ExprKind, SiteId, StatIndex, StatRef, Type, UnaryOp};
+use rstap_sema::ir::{BinaryOp, CompareOp, Expr, ExprKind, Place, SiteId, StatIndex, StatRef, Type, UnaryOp};
 
 use rstap_sema::regex::Pattern;
 
@@ -23,7 +23,9 @@ impl Emitter<'_, '_, '_> {
             (ExprKind::Update { place, op, operand, yields_old, site }, _) => {
                 self.update(place, *op, operand, *yields_old, *site)
             }
-            (ExprKind::Call(candidates, args, site), ty) => self.call_function(candidates, args, ty, *site),
+            (ExprKind::Call(candidates, args, site), ty) => {
+                self.call_function(candidates, args, ty, *site, None)
+            }
             (ExprKind::Sequence(first, second), _) => {
                 let dropped = self.value(first);
                 self.drop_operand(&dropped);
@@ -55,17 +57,65 @@ impl Emitter<'_, '_, '_> {
         }
     }
 
-    /// Evaluates a string into a buffer of MAXSTRINGLEN bytes that nothing in the expression reads; its length.
+    /// Evaluates a string into a buffer of MAXSTRINGLEN bytes that nothing in the expression reads; its length. When
+    /// the expression faults, the buffer may hold a part of it.
     pub(crate) fn text_into(&mut self, expr: &Expr, to: Value) -> Value {
-        let Some((builtin, args, site)) = text_call(expr) else {
-            let text = self.text_value(expr);
-            let len = self.call_into(Builtin::copy, &[text.addr, text.len], to, None);
-            self.release(&text.slots);
-            return len;
-        };
-        let (words, operands) = self.words(args);
-        let len = self.call_into(builtin, &words, to, site);
+        if let Some(text) = self.make_text(expr, Some(to)) {
+            return text.len;
+        }
+        let text = self.text_value(expr);
+        let len = self.call_into(Builtin::copy, &[text.addr, text.len], to, None);
+        self.release(&text.slots);
+        len
+    }
+
+    /// Evaluates a string expression that makes its value, in the memory given or a new slot.
+    fn make_text(&mut self, expr: &Expr, to: Option<Value>) -> Option<Text> {
+        Some(match &expr.kind {
+            ExprKind::Binary(BinaryOp::Concat, a, b, _) => self.concat(a, b, to),
+            ExprKind::Builtin(builtin, args, site) => {
+                // The slot is taken after those of the operands, which are given back: nested calls need two.
+                let (words, operands) = self.words(args);
+                let text = self.call_text(*builtin, &words, Some(*site), to);
+                self.drop_all(&operands);
+                text
+            }
+            ExprKind::Format(format, site) => self.format(format, *site, to),
+            ExprKind::HistogramText(stat) => {
+                let stat = self.stat(stat, None);
+                self.call_text(Builtin::hist_sprint, &[stat], None, to)
+            }
+            ExprKind::Read(place @ (Place::Global(_) | Place::Element(..)), site) => {
+                self.read_text(place, *site, to)
+            }
+            ExprKind::Call(candidates, args, site) => {
+                match self.call_function(candidates, args, expr.ty, *site, to) {
+                    Operand::Str(text) => text,
+                    Operand::Long(_) => panic!("pass 2 typed the expression as a string"),
+                }
+            }
+            _ => return None,
+        })
+    }
+
+    /// `a . b`; where `a` is such a string itself, `b` is put behind it where it is.
+    fn concat(&mut self, a: &Expr, b: &Expr, to: Option<Value>) -> Text {
+        if let ExprKind::Binary(BinaryOp::Concat, first, second, _) = &a.kind {
+            let text = self.concat(first, second, to);
+            let len = self.extend(text.addr, text.len, b);
+            return Text { len, ..text };
+        }
+        let (words, operands) = self.words([a, b]);
+        let text = self.call_text(Builtin::concat, &words, None, to);
         self.drop_all(&operands);
+        text
+    }
+
+    /// Evaluates a string that does not read the one at `addr`, and puts it behind that; the length of both.
+    pub(crate) fn extend(&mut self, addr: Value, len: Value, more: &Expr) -> Value {
+        let more = self.text_value(more);
+        let len = self.call_into(Builtin::extend, &[len, more.addr, more.len], addr, None);
+        self.release(&more.slots);
         len
     }
 
@@ -133,31 +183,18 @@ impl Emitter<'_, '_, '_> {
     fn plain_text(&mut self, expr: &Expr) -> Text {
         match &expr.kind {
             ExprKind::Str(text) => self.literal(text),
-            ExprKind::Binary(BinaryOp::Concat, ..) | ExprKind::Builtin(..) => {
-                if let ExprKind::Builtin(builtin, ..) = expr.kind {
-                    assert_eq!(builtin.signature().ret, Ret::Str, "pass 2 typed the builtin by its row");
-                }
-                let (builtin, args, site) = text_call(expr).expect("these are calls of builtins");
-                // The slot is taken after those of the operands, which are given back: a chain needs two.
-                let (words, operands) = self.words(args);
-                let text = self.call_str(builtin, &words, site);
-                self.drop_all(&operands);
-                text
-            }
             ExprKind::Ternary(condition, a, b) => match self.ternary(condition, a, b) {
                 Operand::Str(text) => text,
                 Operand::Long(_) => panic!("pass 2 typed the expression as a string"),
             },
-            ExprKind::HistogramText(stat) => {
-                let stat = self.stat(stat, None);
-                self.call_str(Builtin::hist_sprint, &[stat], None)
-            }
-            ExprKind::Format(format, site) => self.format(format, *site),
             ExprKind::EntryValue(at) => {
                 let (addr, len) = self.entry_value(*at, Type::Str);
                 Text { addr, len, bounded: true, slots: Vec::new() }
             }
-            other => panic!("pass 2 typed {other:?} as a string"),
+            other => match self.make_text(expr, None) {
+                Some(text) => text,
+                None => panic!("pass 2 typed {other:?} as a string"),
+            },
         }
     }
 
@@ -435,14 +472,5 @@ impl Emitter<'_, '_, '_> {
         self.builder.ins().jump(join, &[x.into(), y.into()]);
         self.enter(join);
         (a, b)
-    }
-}
-
-/// The builtin that makes a string, if one does, with its arguments.
-fn text_call(expr: &Expr) -> Option<(Builtin, Vec<&Expr>, Option<SiteId>)> {
-    match &expr.kind {
-        ExprKind::Builtin(builtin, args, site) => Some((*builtin, args.iter().collect(), Some(*site))),
-        ExprKind::Binary(BinaryOp::Concat, a, b, site) => Some((Builtin::concat, vec![a, b], Some(*site))),
-        _ => None,
     }
 }

@@ -2,7 +2,7 @@
 
 use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value};
 use rstap_abi::builtins::Builtin;
-use rstap_sema::ir::{BinaryOp, Expr, GlobalId, LocalId, Place, SiteId, Type};
+use rstap_sema::ir::{BinaryOp, Expr, ExprKind, GlobalId, LocalId, Place, SiteId, Type};
 
 use crate::emitter::{Emitter, Home, Operand, Text};
 use crate::handler::{is_fresh, reads_local};
@@ -24,21 +24,35 @@ impl Emitter<'_, '_, '_> {
     }
 
     pub(crate) fn read(&mut self, place: &Place, ty: Type, site: SiteId) -> Operand {
+        if ty == Type::Str {
+            return Operand::Str(self.read_text(place, site, None));
+        }
         let located = self.locate(place);
-        let value = match ty {
-            Type::Long => Operand::Long(self.get_long(&located, site)),
-            Type::Str => Operand::Str(self.get_text(&located, site)),
-        };
+        let value = self.get_long(&located, site);
         self.forget(located);
-        value
+        Operand::Long(value)
+    }
+
+    /// Reads a string: a local where it is, another one into the memory given or a new slot.
+    pub(crate) fn read_text(&mut self, place: &Place, site: SiteId, to: Option<Value>) -> Text {
+        let located = self.locate(place);
+        let text = self.get_text(&located, site, to);
+        self.forget(located);
+        text
     }
 
     pub(crate) fn assign(&mut self, place: &Place, value: &Expr, site: SiteId) -> Operand {
         if let Place::Local(local) = place
             && value.ty == Type::Str
-            && can_build_in_place(value, *local)
         {
-            return Operand::Str(self.build_in_place(*local, value));
+            if let Some(more) = added_behind(value, *local)
+                && let Some(text) = self.append_in_place(*local, more)
+            {
+                return Operand::Str(text);
+            }
+            if self.can_build_in_place(value, *local) {
+                return Operand::Str(self.build_in_place(*local, value));
+            }
         }
         let located = self.locate(place);
         let operand = self.value(value);
@@ -66,6 +80,11 @@ impl Emitter<'_, '_, '_> {
         yields_old: bool,
         site: SiteId,
     ) -> Operand {
+        if let (Place::Local(local), BinaryOp::Concat, false) = (place, op, yields_old)
+            && let Some(text) = self.append_in_place(*local, operand)
+        {
+            return Operand::Str(text);
+        }
         let located = self.locate(place);
         let result = match self.value(operand) {
             Operand::Long(value) => Operand::Long(self.update_long(&located, op, value, yields_old, site)),
@@ -97,7 +116,7 @@ impl Emitter<'_, '_, '_> {
 
     /// `p .= text`
     fn append(&mut self, located: &Located, text: Text, yields_old: bool, site: SiteId) -> Text {
-        let mut old = self.get_text(located, site);
+        let mut old = self.get_text(located, site, None);
         if yields_old && old.slots.is_empty() {
             // The local is about to change.
             old = self.call_str(Builtin::copy, &[old.addr, old.len], None);
@@ -156,16 +175,16 @@ impl Emitter<'_, '_, '_> {
         }
     }
 
-    fn get_text(&mut self, located: &Located, site: SiteId) -> Text {
+    fn get_text(&mut self, located: &Located, site: SiteId, to: Option<Value>) -> Text {
         match located {
             Located::Local(local) => self.text_local(*local),
             Located::Global(global) => {
                 let global = self.global(*global);
-                self.call_str(Builtin::string_get, &[global], None)
+                self.call_text(Builtin::string_get, &[global], None, to)
             }
             Located::Element(global, key) => {
                 let (map, addr) = (self.map(*global), self.key_addr(key));
-                self.call_str(Builtin::map_get_string, &[map, addr], Some(site))
+                self.call_text(Builtin::map_get_string, &[map, addr], Some(site), to)
             }
         }
     }
@@ -210,16 +229,45 @@ impl Emitter<'_, '_, '_> {
         }
         Text { addr, len, bounded: true, slots: Vec::new() }
     }
+
+    /// `local .= more`, where the local is. `None` if `more` is in the local itself, or the value is a copy.
+    fn append_in_place(&mut self, local: LocalId, more: &Expr) -> Option<Text> {
+        let Home::Frame(slot, variable) = self.locals[local.0 as usize] else { return None };
+        if self.unstable.contains(&local) || !is_fresh(more) && reads_local(more, local) {
+            return None;
+        }
+        let more = self.text_value(more);
+        let (addr, len) = (self.slot_addr(slot), self.builder.use_var(variable));
+        let len = self.call_into(Builtin::extend, &[len, more.addr, more.len], addr, None);
+        self.release(&more.slots);
+        self.builder.def_var(variable, len);
+        Some(Text { addr, len, bounded: true, slots: Vec::new() })
+    }
+
+    /// Whether an expression may be written into the local while it is evaluated: it does not read the local, and no
+    /// `catch` sees what it leaves there when it fails halfway.
+    fn can_build_in_place(&self, value: &Expr, local: LocalId) -> bool {
+        let in_one_step = match &value.kind {
+            ExprKind::Builtin(builtin, ..) => !builtin.signature().fallible,
+            ExprKind::Binary(BinaryOp::Concat, first, ..) => !is_concat(first),
+            ExprKind::Read(Place::Global(_), _) => true,
+            _ => false,
+        };
+        let in_try = self.landings.len() > 1;
+        (in_one_step || !in_try) && is_fresh(value) && !reads_local(value, local)
+    }
 }
 
-/// Whether an expression may be written into the local while it is evaluated: it does not read the local, and the
-/// step that writes cannot fail halfway, which a `catch` would see.
-fn can_build_in_place(value: &Expr, local: LocalId) -> bool {
-    use rstap_sema::ir::ExprKind;
-    let whole = match &value.kind {
-        ExprKind::Builtin(builtin, ..) => !builtin.signature().fallible,
-        ExprKind::Binary(BinaryOp::Concat, ..) | ExprKind::Read(Place::Global(_), _) => true,
-        _ => false,
-    };
-    whole && is_fresh(value) && !reads_local(value, local)
+/// What is appended by `local . more`.
+fn added_behind(value: &Expr, local: LocalId) -> Option<&Expr> {
+    match &value.kind {
+        ExprKind::Binary(BinaryOp::Concat, first, more, _) if matches!(first.kind, ExprKind::Read(Place::Local(read), _) if read == local) => {
+            Some(more)
+        }
+        _ => None,
+    }
+}
+
+fn is_concat(expr: &Expr) -> bool {
+    matches!(expr.kind, ExprKind::Binary(BinaryOp::Concat, ..))
 }

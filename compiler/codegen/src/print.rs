@@ -21,10 +21,10 @@ impl Emitter<'_, '_, '_> {
         self.drop_all(&operands);
     }
 
-    /// `sprintf` and its like.
-    pub(crate) fn format(&mut self, format: &Format, site: SiteId) -> Text {
+    /// `sprintf` and its like, into the memory given or a new slot.
+    pub(crate) fn format(&mut self, format: &Format, site: SiteId, to: Option<Value>) -> Text {
         let (args, slot, operands) = self.format_args(format);
-        let text = self.call_str(Builtin::sprintf, &args, Some(site));
+        let text = self.call_text(Builtin::sprintf, &args, Some(site), to);
         self.release(&[slot]);
         self.drop_all(&operands);
         text

@@ -5,12 +5,11 @@ mod support;
 
 use std::sync::Arc;
 
-use rstap_abi::context::{Context, REGISTER_COUNT, Registers, register};
+use rstap_abi::context::{REGISTER_COUNT, Registers, register};
 use rstap_abi::layout::{Histogram, MapShape, StatShape, ValueShape};
 use rstap_abi::session::state;
 use rstap_core::arena::{Arena, Line};
-use rstap_core::env::{Clock, Env};
-use rstap_core::handler::{Hit, Memory, Outcome, Runner};
+use rstap_core::handler::{Hit, Outcome, Runner};
 use rstap_core::image::Image;
 use rstap_core::output::{Consumer, Record};
 use rstap_core::session::SessionView;
@@ -19,6 +18,7 @@ use rstap_program::{Initial, Point, Program};
 use rstap_sema::ir::*;
 use support::build::*;
 use support::mapped::Mapped;
+use support::thread::{Buffers, Thread};
 
 const STAT: StatShape =
     StatShape { histogram: Histogram::Log, variance_shift: 0, variance: false, sketch: false };
@@ -153,18 +153,10 @@ impl Stage {
     ) -> Vec<Outcome> {
         // SAFETY: the mapping lives as long as the image is used, and `compile` made it.
         let image = unsafe { Image::new(self.mapped.address() as *const u8, self.program.image.len()) };
-        let (mut message, mut output, mut scratch) = (vec![0; 512], vec![0; 4096], vec![0; 1 << 10]);
-        let (mut tokens, mut matching) = (vec![0; 512], vec![0; 1]);
-        let memory = Memory {
-            message: &mut message,
-            output: &mut output,
-            scratch: &mut scratch,
-            tokens: &mut tokens,
-            matching: &mut matching,
-        };
+        let mut buffers = Buffers::new(&self.program.limits);
         let image = image.expect("an image of this ABI");
-        let mut runner =
-            Runner::new(image, self.arena(), &self.program.limits, memory).expect("the memory is enough");
+        let mut runner = Runner::new(image, self.arena(), &self.program.limits, buffers.memory())
+            .expect("the memory is enough");
         let shard = if own_shard { runner.claim_shard() } else { 0 };
         assert_eq!(shard != 0, own_shard);
         arguments
@@ -188,30 +180,6 @@ impl Stage {
         };
         consumer.drain(&mut buffer, |_| true, take);
         String::from_utf8(text).expect("text")
-    }
-}
-
-struct Thread(u32);
-
-impl Env for Thread {
-    fn owner(&self) -> u32 {
-        self.0
-    }
-
-    fn is_alive(&self, _owner: u32) -> bool {
-        true
-    }
-
-    fn pause_us(&self, us: u64) {
-        std::thread::sleep(std::time::Duration::from_micros(us));
-    }
-
-    fn time_ns(&self, _clock: Clock) -> i64 {
-        0
-    }
-
-    fn read_target(&self, _context: &Context, _address: u64, _into: &mut [u8]) -> bool {
-        false
     }
 }
 

@@ -65,6 +65,8 @@ macro_rules! for_each_builtin {
             // Strings.
             /// `a . b`
             concat(Str, Str) -> Str, false;
+            /// Appends to the string of this length that the memory for the result holds already: (length, text)
+            extend(Long, Str) -> Str, false;
             /// The string, cut to MAXSTRINGLEN - 1 bytes.
             copy(Str) -> Str, false;
             /// -1, 0 or 1, bytewise.

@@ -7,3 +7,4 @@ pub mod build;
 pub mod generate;
 pub mod mapped;
 pub mod run;
+pub mod thread;

@@ -6,7 +6,7 @@ use rstap_abi::layout::GlobalShape;
 use rstap_abi::record::{NO_SITE, RecordKind};
 use rstap_core::arena::{Arena, Line};
 use rstap_core::env::{Clock, Env};
-use rstap_core::handler::{Hit, Memory, Runner};
+use rstap_core::handler::{Hit, Runner};
 use rstap_core::image::Image;
 use rstap_core::output::{Consumer, parse_fault, put_formatted};
 use rstap_core::setup;
@@ -15,6 +15,7 @@ use rstap_sema::ir::eval::{Environment, Evaluator};
 use rstap_sema::ir::{HandlerId, Script};
 
 use super::mapped::Mapped;
+use super::thread::Buffers;
 
 /// Addresses that can be read: byte `a` of them is [`byte_at`].
 pub const READABLE: std::ops::Range<u64> = 0x1000..0x1800;
@@ -113,18 +114,8 @@ pub fn execute(program: &Program) -> Vec<Seen> {
     let arena = Arena::in_memory(&mut memory);
     prepare(program, &arena, &plan);
     let mut consumer = Consumer::new(&arena, &plan).expect("a new arena");
-    let (mut message, mut output, mut scratch, mut tokens) =
-        (vec![0; 512], vec![0; 4096], vec![0; 1 << 14], vec![0; program.limits.max_string_len as usize]);
-    let mut matching =
-        vec![0; rstap_abi::regex::memory_bytes(program.limits.max_string_len).div_ceil(8) as usize];
-    let memory = Memory {
-        message: &mut message,
-        output: &mut output,
-        scratch: &mut scratch,
-        tokens: &mut tokens,
-        matching: &mut matching,
-    };
-    let mut runner = Runner::new(image, arena, &program.limits, memory).expect("enough memory");
+    let mut buffers = Buffers::new(&program.limits);
+    let mut runner = Runner::new(image, arena, &program.limits, buffers.memory()).expect("enough memory");
     let world = Draining(image, std::cell::RefCell::new((&mut consumer, Gathered::default())));
     (0..program.probes.len())
         .map(|probe| {

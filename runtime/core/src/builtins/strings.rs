@@ -14,6 +14,11 @@ impl<E: Env> Call<'_, E> {
         out.put(b);
     }
 
+    pub fn extend(&mut self, len: i64, more: &[u8], out: &mut Text<'_>) {
+        out.fill_with(|held| held.len().min(len as usize));
+        out.put(more);
+    }
+
     pub fn copy(&mut self, s: &[u8], out: &mut Text<'_>) {
         out.put(s);
     }
