@@ -114,8 +114,9 @@ impl Emitter<'_, '_, '_> {
         let GlobalShape::Map(shape) = planned.shape else { panic!("pass 2 uses only arrays as arrays") };
         let (limits, at) = (&self.unit.script.limits, planned.at.bytes);
         let (stride, size) = (shape.stride(limits), shape.value.size(limits));
+        let added_here = !matches!(shape.value, ValueShape::Stat(stat) if !is_added_to_here(&stat));
         let places = [at + VALUE + MAP_HEADER, at + shape.entries_at() + ENTRY_HEADER].map(i32::try_from);
-        let [Ok(heads), Ok(keys)] = places else {
+        let ([Ok(heads), Ok(keys)], true) = (places, added_here) else {
             let (map, part) = (self.map(global), self.long(part as i64));
             self.call(builtin, &[map, key, part, value], Some(site));
             return;
@@ -237,15 +238,16 @@ impl Emitter<'_, '_, '_> {
         let GlobalShape::Stat(shape) = self.unit.arena.globals[global.0 as usize].shape else {
             panic!("pass 2 aggregates in statistics only");
         };
+        let by_runtime = |emitter: &mut Self| {
+            let stat = emitter.global_at(global) + VALUE;
+            let (stat, part) = (emitter.long(stat as i64), emitter.long(part as i64));
+            emitter.call(Builtin::shard_stat_add, &[stat, part, value], Some(site));
+        };
+        if !is_added_to_here(&shape) {
+            return by_runtime(self);
+        }
         let (base, at) = self.in_shard(part);
-        self.own_shard_or(
-            |emitter| {
-                let stat = emitter.global_at(global) + VALUE;
-                let (stat, part) = (emitter.long(stat as i64), emitter.long(part as i64));
-                emitter.call(Builtin::shard_stat_add, &[stat, part, value], Some(site));
-            },
-            |emitter| emitter.add_to_own_stat(&shape, base, at, value),
-        );
+        self.own_shard_or(by_runtime, |emitter| emitter.add_to_own_stat(&shape, base, at, value));
     }
 
     /// As `rstap_core::shard::add_to_stat` does.
@@ -306,4 +308,9 @@ impl Emitter<'_, '_, '_> {
             }
         }
     }
+}
+
+/// Whether generated code adds to a statistic itself; a variance and a sketch are the runtime's to keep.
+fn is_added_to_here(shape: &StatShape) -> bool {
+    !shape.variance && !shape.sketch
 }

@@ -23,6 +23,8 @@ use support::thread::{Buffers, Thread};
 const STAT: StatShape =
     StatShape { histogram: Histogram::Log, variance_shift: 0, variance: false, sketch: false };
 
+const EVERYTHING: StatShape = StatShape { variance: true, sketch: true, ..STAT };
+
 fn array(name: &str, key_count: u8, string_keys: u16, value: ValueShape, capacity: u32) -> Global {
     let shape = MapShape { key_count, string_keys, value, capacity, sized: true, wrap: false };
     Global { name: name.to_owned(), kind: GlobalKind::Map(shape), initial: Initial::Zero, sharded: false }
@@ -49,7 +51,7 @@ fn add(place: Place, value: Expr) -> Stmt {
 fn adding(capacity: u32) -> Script {
     let globals = vec![
         scalar("n", Type::Long),
-        Global { kind: GlobalKind::Stat(STAT), ..scalar("s", Type::Long) },
+        Global { kind: GlobalKind::Stat(EVERYTHING), ..scalar("s", Type::Long) },
         array("a", 1, 0, ValueShape::Long, capacity),
         array("h", 2, 2, ValueShape::Stat(STAT), capacity),
     ];

@@ -5,14 +5,13 @@
 //! - all that is ever done to it is adding, as a statement whose value nobody uses, and it starts as 0 or empty;
 //! - no handler both adds to it and reads it: such a handler wants to see its own addition, and nobody's in between;
 //! - no condition of a probe point reads it: those are evaluated as soon as it changes;
-//! - it is a long, a statistic without @variance and @quantile, or an array of those that is not too large to have many
-//!   times;
+//! - it is a long, a statistic, or an array of those that is not too large to have many times;
 //! - an array is read by begin, end, error and timer probes only: to sum it up takes time;
 //! - a probe in a program adds to it: others are not in a hurry.
 
 use std::collections::{BTreeSet, HashSet};
 
-use rstap_abi::layout::{GlobalShape, MapShape, StatShape, ValueShape};
+use rstap_abi::layout::{GlobalShape, MapShape, ValueShape};
 use rstap_abi::limits::Limits;
 use rstap_program::Initial;
 
@@ -66,7 +65,7 @@ impl<'s> Uses<'s> {
         let kind = match global.kind {
             GlobalKind::Scalar(Type::Long) => true,
             GlobalKind::Scalar(Type::Str) => false,
-            GlobalKind::Stat(stat) => can_be_merged(&stat),
+            GlobalKind::Stat(_) => true,
             GlobalKind::Map(map) => can_be_split(&map, limits),
         };
         let is_map = matches!(global.kind, GlobalKind::Map(_));
@@ -82,18 +81,8 @@ impl<'s> Uses<'s> {
     }
 }
 
-/// Whether it does not matter where which value is added. (The variance is computed step by step; the sketch of quantiles
-/// is too large to have many times.)
-fn can_be_merged(stat: &StatShape) -> bool {
-    !stat.variance && !stat.sketch
-}
-
 fn can_be_split(map: &MapShape, limits: &Limits) -> bool {
-    let value = match &map.value {
-        ValueShape::Long => true,
-        ValueShape::String => false,
-        ValueShape::Stat(stat) => can_be_merged(stat),
-    };
+    let value = map.value != ValueShape::String;
     let bytes = map.value.size(limits).saturating_mul(u64::from(map.capacity));
     value && !map.wrap && bytes <= MAX_PART_BYTES && GlobalShape::Map(*map).size(limits) < u64::MAX
 }

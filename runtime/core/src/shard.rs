@@ -88,7 +88,8 @@ fn gather_map(arena: &Arena<'_>, shards: Shards, part: u64, map: &Map<'_>) -> Ch
     Ok(())
 }
 
-/// Words of a statistic that are looked at together. A larger one may be seen in the middle of an addition.
+/// Words of a statistic that are looked at together: all but the last ones of a large histogram or sketch, which may be
+/// seen in the middle of an addition.
 const MOST_WORDS: usize = 192;
 /// Looks at a statistic that is being added to: the adder may have been stopped in the middle.
 const LOOKS: u32 = 64;
@@ -96,18 +97,16 @@ const LOOKS: u32 = 64;
 fn gather_stat(arena: &Arena<'_>, shards: Shards, part: u64, into: &Stat<'_>) -> Checked<()> {
     let shape = into.shape()?;
     into.initialise(&shape)?;
-    let mut copy = [0u64; MOST_WORDS];
+    let mut memory = [0u64; MOST_WORDS];
     for shard in shards.offsets() {
         let words: &[AtomicU64] = arena.slice(shard.wrapping_add(part), shape.words())?;
-        match copy.get_mut(..words.len()) {
-            Some(copy) => {
-                if look(words, copy)? {
-                    merge(into, shape, |index| copy.get(index as usize).copied().unwrap_or(0))?;
-                }
-            }
-            None => {
-                merge(into, shape, |index| words.get(index as usize).map_or(0, |word| word.load(Relaxed)))?
-            }
+        let together = words.len().min(MOST_WORDS);
+        let copy = memory.get_mut(..together).ok_or(Corrupt)?;
+        if look(words, copy)? {
+            merge(into, shape, |index| match copy.get(index as usize) {
+                Some(word) => *word,
+                None => words.get(index as usize).map_or(0, |word| word.load(Relaxed)),
+            })?;
         }
     }
     Ok(())
@@ -140,6 +139,9 @@ fn merge(into: &Stat<'_>, shape: Shape, from: impl Fn(u64) -> u64) -> Checked<()
         return Ok(());
     }
     let before = into.word(COUNT)?.load(Relaxed);
+    if shape.has_variance() {
+        into.merge_variance(before, count, from(SHAPED) as i64, from(SHAPED.wrapping_add(1)) as i64)?;
+    }
     let add = |index: u64| -> Checked<()> {
         let word = into.word(index)?;
         word.store(word.load(Relaxed).wrapping_add(from(index)), Relaxed);
@@ -174,11 +176,7 @@ pub(crate) fn add_to_stat(arena: &Arena<'_>, at: u64, shape: Shape, value: i64) 
     if before == 0 || value > max.load(Relaxed) as i64 {
         max.store(value as u64, Relaxed);
     }
-    if shape.buckets() > 0 {
-        let index = shape.bucket_word(value);
-        let bucket = arena.word(at.wrapping_add(index.wrapping_mul(8)))?;
-        bucket.store(bucket.load(Relaxed).wrapping_add(1), Relaxed);
-    }
+    Stat::at(arena, at).add_to_shape(shape, value, before.wrapping_add(1))?;
     count.store(before.wrapping_add(1), Release);
     Ok(())
 }

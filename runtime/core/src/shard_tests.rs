@@ -5,7 +5,7 @@ use std::vec::Vec;
 
 use proptest::prelude::*;
 use rstap_abi::image::LOCK_GATHER;
-use rstap_abi::layout::{GlobalShape, Histogram, StatShape};
+use rstap_abi::layout::{GlobalShape, Histogram, StatShape, stat_op};
 
 use super::*;
 use crate::arena::Line;
@@ -25,7 +25,10 @@ struct Stage {
 
 impl Stage {
     fn new(histogram: Histogram) -> Stage {
-        let shape = StatShape { histogram, variance_shift: 0, variance: false, sketch: false };
+        Stage::of(StatShape { histogram, variance_shift: 0, variance: false, sketch: false })
+    }
+
+    fn of(shape: StatShape) -> Stage {
         let stage = Stage { memory: vec![Line([0; 8]); 1 << 10], shape };
         crate::setup::global(
             &stage.arena(),
@@ -75,6 +78,26 @@ proptest! {
         prop_assert_eq!(parts.gathered(), whole.words());
         // Gathering again counts nothing twice.
         prop_assert_eq!(parts.gathered(), whole.words());
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_variance_is_that_of_all_parts(values in proptest::collection::vec((0u64..4, -999i64..999), 2..60)) {
+        let shape =
+            StatShape { histogram: Histogram::Log, variance_shift: 12, variance: true, sketch: false };
+        let (parts, one, whole) = (Stage::of(shape), Stage::of(shape), Stage::of(shape));
+        for (shard, value) in values {
+            parts.add(shard, value);
+            one.add(2, value);
+            Stat::at(&whole.arena(), 64 + VALUE).add(value).expect("it is in the arena");
+        }
+        prop_assert_eq!(one.gathered(), whole.words(), "in one shard nothing is rounded another way");
+        parts.gathered();
+        let variance = |stage: &Stage| {
+            Stat::at(&stage.arena(), 64 + VALUE).get(stat_op::VARIANCE).expect("there are values")
+        };
+        prop_assert!(variance(&parts).abs_diff(variance(&whole)) <= 1);
     }
 }
 

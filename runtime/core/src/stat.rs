@@ -52,7 +52,7 @@ impl Shape {
         self.descriptor & 0xff
     }
 
-    fn has_variance(self) -> bool {
+    pub fn has_variance(self) -> bool {
         self.descriptor >> 8 & 1 != 0
     }
 
@@ -241,8 +241,14 @@ impl<'a> Stat<'a> {
         if before == 0 || value > max.load(Relaxed) as i64 {
             max.store(value as u64, Relaxed);
         }
+        self.add_to_shape(shape, value, before.wrapping_add(1))
+    }
+
+    /// What `<<<` does to the words that depend on the shape; `count` values with this one.
+    #[inline]
+    pub fn add_to_shape(&self, shape: Shape, value: i64, count: u64) -> Checked<()> {
         if shape.has_variance() {
-            self.add_to_variance(shape, value, before.wrapping_add(1) as i64)?;
+            self.add_to_variance(shape, value, count as i64)?;
         }
         if shape.buckets() > 0 {
             let bucket = self.word(shape.bucket_word(value))?;
@@ -264,6 +270,30 @@ impl<'a> Stat<'a> {
         mean.store(after as u64, Relaxed);
         let square = delta.wrapping_mul(value.wrapping_sub(after));
         squares.store((squares.load(Relaxed) as i64).wrapping_add(square) as u64, Relaxed);
+        Ok(())
+    }
+
+    /// Takes the mean and the squares of `count` other values in, after `before` values: Welford's step for as many
+    /// values at once (Chan, Golub, LeVeque: "Updating formulae and a pairwise algorithm").
+    pub fn merge_variance(
+        &self,
+        before: u64,
+        count: u64,
+        other_mean: i64,
+        other_squares: i64,
+    ) -> Checked<()> {
+        let (mean, squares) = (self.word(SHAPED)?, self.word(SHAPED.wrapping_add(1))?);
+        let (count, all) = (count as i64, before.wrapping_add(count) as i64);
+        let own = mean.load(Relaxed) as i64;
+        let delta = other_mean.wrapping_sub(own);
+        // delta * count / all, without the product where it may be large.
+        let whole = delta.checked_div(all).unwrap_or(0).wrapping_mul(count);
+        let rest = delta.checked_rem(all).unwrap_or(0).wrapping_mul(count).checked_div(all).unwrap_or(0);
+        let after = own.wrapping_add(whole).wrapping_add(rest);
+        mean.store(after as u64, Relaxed);
+        let between = delta.wrapping_mul(other_mean.wrapping_sub(after)).wrapping_mul(count);
+        let sum = (squares.load(Relaxed) as i64).wrapping_add(other_squares).wrapping_add(between);
+        squares.store(sum as u64, Relaxed);
         Ok(())
     }
 

@@ -155,6 +155,11 @@ impl Lowerer<'_, '_> {
     fn binary(&mut self, op: BinaryOp, left: Box<ir::Expr>, right: Box<ir::Expr>, token: Span) -> ir::Expr {
         match operator(op) {
             Operator::Binary(op) => {
+                if op == ir::BinaryOp::Concat
+                    && let Some(whole) = self.whole_text(&left, &right)
+                {
+                    return whole;
+                }
                 let ty = if op == ir::BinaryOp::Concat { Type::Str } else { Type::Long };
                 ir::Expr { ty, kind: ir::ExprKind::Binary(op, left, right, self.site(token)) }
             }
@@ -162,6 +167,13 @@ impl Lowerer<'_, '_> {
             Operator::And => long(ir::ExprKind::And(left, right)),
             Operator::Or => long(ir::ExprKind::Or(left, right)),
         }
+    }
+
+    /// Two literals put together, unless the result would be cut.
+    fn whole_text(&self, left: &ir::Expr, right: &ir::Expr) -> Option<ir::Expr> {
+        let (ir::ExprKind::Str(a), ir::ExprKind::Str(b)) = (&left.kind, &right.kind) else { return None };
+        let whole = [a.as_slice(), b].concat();
+        ((whole.len() as u64) < self.limits.max_string_len).then(|| string(ir::ExprKind::Str(whole)))
     }
 
     fn call(&mut self, candidates: &[usize], args: &[Expr], token: Span) -> ir::Expr {
