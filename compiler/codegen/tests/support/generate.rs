@@ -2,78 +2,16 @@
 
 use rstap_abi::builtins::Builtin;
 use rstap_abi::format::{FROM_ARGUMENT, UNSET, conversion, flag};
-use rstap_abi::layout::{Histogram, MapShape, StatShape, ValueShape, order, stat_op};
-use rstap_program::{Initial, Point};
+use rstap_abi::layout::{order, stat_op};
+use rstap_program::Point;
 use rstap_sema::ir::*;
 
-use super::build::{locals, scalar, script};
-
-/// xorshift64*, so that a seed names a script.
-pub struct Random(u64);
-
-impl Random {
-    pub fn new(seed: u64) -> Random {
-        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
-        random.below(2);
-        random
-    }
-
-    fn below(&mut self, n: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % n
-    }
-
-    fn chance(&mut self, one_in: u64) -> bool {
-        self.below(one_in) == 0
-    }
-
-    fn pick<T: Copy>(&mut self, from: &[T]) -> T {
-        from[self.below(from.len() as u64) as usize]
-    }
-}
-
-// Globals, by number.
-const LONGS: [u32; 2] = [0, 1];
-const STRINGS: [u32; 2] = [2, 3];
-const STAT_LOG: u32 = 4;
-const STAT_LINEAR: u32 = 5;
-/// `[long] long`, five entries.
-const MAP_LONG: u32 = 6;
-/// `[string, long] string`, wraps.
-const MAP_STRING: u32 = 7;
-/// `[long] stat`
-const MAP_STAT: u32 = 8;
+use super::build::{locals, script};
+use super::dice::Random;
+use super::globals::*;
 
 const LONG_LOCALS: u32 = 3;
 const STRING_LOCALS: u32 = 3;
-
-fn globals() -> Vec<Global> {
-    let log = StatShape { histogram: Histogram::Log, variance_shift: 0, variance: true, sketch: true };
-    let linear = StatShape {
-        histogram: Histogram::Linear { start: -20, stop: 60, interval: 8 },
-        variance_shift: 3,
-        variance: true,
-        sketch: true,
-    };
-    let map = |key_count, string_keys, value, capacity, wrap| {
-        GlobalKind::Map(MapShape { key_count, string_keys, value, capacity, sized: true, wrap })
-    };
-    let of =
-        |name: &str, kind| Global { name: name.to_owned(), kind, initial: Initial::Zero, sharded: false };
-    vec![
-        Global { initial: Initial::Long(7), ..scalar("g0", Type::Long) },
-        scalar("g1", Type::Long),
-        Global { initial: Initial::String(b"begin".to_vec()), ..scalar("s0", Type::Str) },
-        scalar("s1", Type::Str),
-        of("log", GlobalKind::Stat(log)),
-        of("linear", GlobalKind::Stat(linear)),
-        of("ml", map(1, 0, ValueShape::Long, 5, false)),
-        of("ms", map(2, 1, ValueShape::String, 4, true)),
-        of("mst", map(1, 0, ValueShape::Stat(linear), 3, false)),
-    ]
-}
 
 /// What may be used where code is being made.
 #[derive(Clone)]

@@ -4,7 +4,9 @@
 #![allow(dead_code, reason = "each test binary uses a part")]
 
 pub mod build;
+pub mod dice;
 pub mod generate;
+pub mod globals;
 pub mod mapped;
 pub mod run;
 pub mod thread;
