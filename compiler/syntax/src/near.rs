@@ -20,9 +20,11 @@ pub fn similar<N: AsRef<str>>(wanted: &str, names: impl IntoIterator<Item = N>) 
 /// Names near `wanted`, nearest first; none that is unlike.
 pub fn nearest<'n>(wanted: &str, names: impl IntoIterator<Item = &'n str>) -> Vec<&'n str> {
     let plain = wanted.trim_matches(['*', '?']);
+    let limit = 1 + plain.len() / 3;
     let mut found: Vec<(usize, &str)> = Vec::new();
     for name in names {
-        let limit = 1 + plain.len().min(name.len()) / 3;
+        // Half of a short name must be right too.
+        let limit = limit.min(name.len().div_ceil(2));
         let distance = if plain.len() >= 3 && contains_ignoring_case(name, plain) {
             1
         } else if name.len().abs_diff(plain.len()) <= limit {
