@@ -1,24 +1,9 @@
 // A loop of calls of one function, beside as many threads that compute as there are cpus. Prints the nanoseconds that a
-// call took, and how much the threads computed in a second. With -DTRAP the function is a breakpoint instruction, for the
-// bare ptrace loop.
+// call took, and how much the threads computed in a second.
 #include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
-static volatile long sum;
+#include "hit.h"
 static volatile int stop;
-#ifdef TRAP
-__attribute__((noinline)) void hit(long i) { __asm__ volatile("int3"); sum += i; }
-#else
-__attribute__((noinline)) void hit(long i) { sum += i; }
-#endif
-static double now(void)
-{
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return t.tv_sec * 1e9 + t.tv_nsec;
-}
 static void *compute(void *arg)
 {
   unsigned long x = 1, n = 0;

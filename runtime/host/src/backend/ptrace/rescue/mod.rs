@@ -17,9 +17,9 @@
 //!
 //! What remains: the kernel forces the SIGTRAP of an `int3` on threads that block it, and resets the action for all.
 //! Threads have it unblocked when we come, and a reset is noticed at the next hit of a thread that blocks signals (if it
-//! was not at the same place with the same stack the last time), at the latest a tenth of a second after it at some hit. A tracer killed in between leaves breakpoints without a
-//! handler. The same holds for a program that takes SIGTRAP for itself while it is probed, and for a child between its
-//! vfork and its exec that sets all signals back.
+//! was not at the same place with the same stack the last time), at the latest a tenth of a second after it at some hit.
+//! A tracer killed in between leaves breakpoints without a handler. The same holds for a program that takes SIGTRAP for
+//! itself while it is probed, and for a child between its vfork and its exec that sets all signals back.
 
 pub mod area;
 mod cave;
