@@ -339,6 +339,9 @@ impl<H: Handlers> Tracer<H> {
         if !accepted && !self.is_worth_following(&subject) {
             return self.let_go(pid);
         }
+        if self.spaces.get(&process.space).is_some_and(|space| space.lacks_probes) {
+            self.arm(tid, pid);
+        }
         self.prune(pid);
         self.begin_process(pid);
         self.hand_over(tid, pid, false);

@@ -19,6 +19,7 @@ pub mod control;
 mod cpu;
 mod detached;
 mod foreign;
+mod fork;
 mod goroutines;
 mod handover;
 mod hit;

@@ -165,15 +165,17 @@ pub struct Space {
     pub searched: bool,
     /// And these were found.
     pub cleaned: Cleaned,
+    /// It was copied before all that its parent was given was there.
+    pub lacks_probes: bool,
     /// Where `mmap` is in the C library at an address, if it is one.
     pub mappers: HashMap<u64, Option<u64>>,
-    slot_of: HashMap<u64, (u64, [u8; MAX_INSTRUCTION])>,
+    pub(super) slot_of: HashMap<u64, (u64, [u8; MAX_INSTRUCTION])>,
     /// It is a program of Go, once that was asked.
     pub is_go: Option<bool>,
     /// By the place of the return address. No two threads use the same stack at once, so this needs no thread, and a
     /// coroutine may return on another thread than it was called on.
-    frames: HashMap<StackPlace, Vec<Frame>>,
-    frame_count: usize,
+    pub(super) frames: HashMap<StackPlace, Vec<Frame>>,
+    pub(super) frame_count: usize,
 }
 
 impl Space {
@@ -194,36 +196,12 @@ impl Space {
             unprotected: false,
             searched: false,
             cleaned: Cleaned::default(),
+            lacks_probes: false,
             mappers: HashMap::new(),
             slot_of: HashMap::new(),
             is_go: None,
             frames: HashMap::new(),
             frame_count: 0,
-        })
-    }
-
-    /// The copy that a forked process got.
-    pub fn fork(&self, pid: i32) -> io::Result<Space> {
-        Ok(Space {
-            memory: Memory::open(pid)?,
-            sites: self.sites.clone(),
-            retired: self.retired.clone(),
-            regions: self.regions.clone(),
-            areas: self.areas.clone(),
-            semaphores: self.semaphores.clone(),
-            home: self.home.clone(),
-            uninjectable: self.uninjectable,
-            system_call: self.system_call,
-            rescue: self.rescue.clone(),
-            cave: None,
-            unprotected: self.unprotected,
-            searched: self.searched,
-            cleaned: Cleaned::default(),
-            mappers: self.mappers.clone(),
-            slot_of: self.slot_of.clone(),
-            is_go: self.is_go,
-            frames: self.frames.clone(),
-            frame_count: self.frame_count,
         })
     }
 

@@ -24,6 +24,7 @@
 pub mod area;
 mod cave;
 pub mod code;
+mod copy;
 mod leftovers;
 mod stack;
 pub mod table;

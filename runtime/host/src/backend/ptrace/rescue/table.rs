@@ -31,6 +31,13 @@ impl Table {
         Table { entries: vec![Entry::default(); len], used: 0 }
     }
 
+    /// The one that these are the bytes of, as many as [`size_by_mask`] says.
+    pub fn of_bytes(table: &[u8]) -> Table {
+        let entries: Vec<Entry> = table.chunks_exact(ENTRY).skip(1).filter_map(from_bytes).collect();
+        let used = entries.iter().filter(|entry| entry.key != 0).count();
+        Table { entries, used }
+    }
+
     /// The same entries, with more room.
     pub fn grown(&self, more: usize) -> Table {
         let mut grown = Table::with_room((self.used + more) * 2);
@@ -140,6 +147,8 @@ mod tests {
         let mask = u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes"));
         assert!(size_by_mask(mask).is_some_and(|size| size <= bytes.len()));
         assert_eq!(entries(&bytes).count(), 300);
+        let size = size_by_mask(mask).expect("it was just asked for");
+        assert_eq!(Table::of_bytes(&bytes[..size]).to_bytes(), bytes);
         assert!(grown.has_room(3000) && !table.has_room(3000));
         let (at, lost) = table.lose(keys[7], 2).expect("it is there");
         assert_eq!((lost.key, table.get(keys[7], 2)), (keys[7], None));
