@@ -7,7 +7,7 @@
 //! | the folders after `also looked in `, which /etc/ld.so.conf names | `<DIRS>` |
 //! | a number where programs, libraries and stacks are mapped, in hexadecimal or decimal | `<ADDR>` |
 //! | a hexadecimal number after `statement(`, `dynamic+` or `pc ` (a link-time address) | `<ADDR>` |
-//! | a number after `pid `, `pid=`, `tid=`, `process(` or `thread ` | `<PID>` |
+//! | a number after `pid `, `pid=`, `tid=`, `process(`, `in process ` or `thread ` | `<PID>` |
 //! | a byte that is neither printable UTF-8, newline nor tab | `\xHH` |
 
 /// What stands for itself in the output of one case.
@@ -83,7 +83,7 @@ fn name_of(number: &str, before: &str) -> Option<&'static str> {
     if is_mapped(value) {
         return Some("<ADDR>");
     }
-    after_any(&["pid ", "pid=", "tid=", "process(", "thread "]).then_some("<PID>")
+    after_any(&["pid ", "pid=", "tid=", "process(", "in process ", "thread "]).then_some("<PID>")
 }
 
 /// Where Linux on x86-64 maps position-independent programs, and libraries and stacks.

@@ -14,7 +14,7 @@ use rstap_abi::address::{FileOffset, LinkAddr};
 
 pub use inflate::{inflate, unpack_symbols};
 pub use symbols::Symbol;
-pub(crate) use symbols::{read_symbols, symbol_containing};
+pub(crate) use symbols::{read_data_symbols, read_symbols, symbol_containing};
 
 const CTX: Ctx = Ctx { container: Container::Big, le: Endian::Little };
 const NT_GNU_BUILD_ID: u32 = 3;
@@ -314,6 +314,12 @@ impl<'d> Elf<'d> {
 
     fn loaded(&self) -> impl Iterator<Item = &ProgramHeader> {
         self.segments.iter().filter(|s| s.p_type == program_header::PT_LOAD)
+    }
+
+    /// The first byte that is loaded to be executed.
+    pub fn code_start(&self) -> Option<(FileOffset, LinkAddr)> {
+        let code = self.loaded().filter(|s| s.is_executable() && s.p_filesz > 0).min_by_key(|s| s.p_vaddr)?;
+        Some((FileOffset(code.p_offset), LinkAddr(code.p_vaddr)))
     }
 
     /// Where in the file the byte at `address` is.

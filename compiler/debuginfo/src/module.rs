@@ -9,8 +9,8 @@ use crate::calls::{self, Call};
 use crate::cfi::{self, Cfa};
 use crate::dwarf::{DebugData, DieRef, DwarfError, Parts, SplitUnit};
 use crate::elf::{
-    AltLink, AttachError, DebugLink, Elf, ElfError, Kind, Symbol, Tls, TlsSlot, crc32, read_symbols,
-    symbol_containing,
+    AltLink, AttachError, DebugLink, Elf, ElfError, Kind, Symbol, Tls, TlsSlot, crc32, read_data_symbols,
+    read_symbols, symbol_containing,
 };
 use crate::functions::{self, Details, Function, Functions, InlinedCall, Instances, Listed, Range};
 use crate::labels::{self, Label};
@@ -242,6 +242,16 @@ impl<'d> Module<'d> {
     pub fn symbols(&self) -> &[Symbol<'d>] {
         self.symbols
             .get_or_init(|| read_symbols(&self.elf, &[self.debug_elf.as_ref(), self.mini_elf.as_ref()]))
+    }
+
+    /// Variables of .symtab and .dynsym, in no order. They are read anew each time.
+    pub fn data_symbols(&self) -> Vec<Symbol<'d>> {
+        read_data_symbols(&self.elf, &[self.debug_elf.as_ref(), self.mini_elf.as_ref()])
+    }
+
+    /// The first byte of the code.
+    pub fn code_start(&self) -> Option<(FileOffset, LinkAddr)> {
+        self.elf.code_start()
     }
 
     /// The function symbol that `address` is in.

@@ -172,6 +172,17 @@ pub enum Point {
         /// The instruction.
         at: TargetAddr,
     },
+    /// Data that the processor watches, each time a thread of the program writes it, or reads it as well.
+    Data {
+        /// Which processes.
+        process: ProcessFilter,
+        /// Where.
+        place: DataPlace,
+        /// Bytes.
+        length: u64,
+        /// Reads count as well.
+        reads: bool,
+    },
     /// `process.begin`, `.end`, `.thread.begin`, `.thread.end`, `.syscall`, `.syscall.return`
     Process {
         /// Which processes.
@@ -179,6 +190,22 @@ pub enum Point {
         /// Which event.
         event: ProcessEvent,
     },
+}
+
+/// Where watched data is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DataPlace {
+    /// In the memory of a file, which need not be in the file (`.bss`): so far behind a byte of its code.
+    File {
+        /// The file.
+        module: ModuleId,
+        /// A byte of its code.
+        code: FileOffset,
+        /// Added to its address, modulo 2^64.
+        distance: u64,
+    },
+    /// At this address, whatever is there.
+    Address(TargetAddr),
 }
 
 /// When a probe on an instruction fires.

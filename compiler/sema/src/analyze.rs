@@ -136,7 +136,11 @@ fn check_samples(leaves: &[Planted<'_>], target: &Target, diagnostics: &mut Vec<
     let of_process = |point: &Point| {
         matches!(
             point,
-            Point::Code { .. } | Point::Mark { .. } | Point::Address { .. } | Point::Process { .. }
+            Point::Code { .. }
+                | Point::Mark { .. }
+                | Point::Address { .. }
+                | Point::Process { .. }
+                | Point::Data { .. }
         )
     };
     if let Some((span, _)) = sample

@@ -138,6 +138,10 @@ fn show(
             let _ = write!(out, " at {at:#x}");
             process
         }
+        Point::Data { process, place, length, reads } => {
+            let _ = write!(out, " {length} bytes of {place:?} reads={reads}");
+            process
+        }
         Point::Process { process, event } => {
             let _ = write!(out, " {event:?}");
             process

@@ -16,6 +16,7 @@ pub mod limits;
 pub mod record;
 pub mod regex;
 pub mod session;
+pub mod watch;
 
 /// Changes whenever anything in this crate changes shape.
 pub const ABI_VERSION: u32 = 4;

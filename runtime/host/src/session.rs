@@ -362,6 +362,7 @@ impl Session {
             Point::Code { process, .. }
             | Point::Mark { process, .. }
             | Point::Address { process, .. }
+            | Point::Data { process, .. }
             | Point::Process { process, .. } => process.target_only,
             _ => false,
         };

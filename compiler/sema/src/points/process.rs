@@ -4,6 +4,7 @@
 
 mod callee;
 mod code;
+mod data;
 mod debian;
 mod label;
 pub(crate) mod library;
@@ -123,6 +124,11 @@ impl<'d> ProcessPoints<'d> {
                 let suffix = if *kind == StatementKind::Absolute { ".absolute" } else { "" };
                 let prefix = user_text(spec) + &process_text(spec);
                 Ok(vec![code::absolute(filter, &prefix, suffix, *address)])
+            }
+            Place::Data(Which::Address(address), length, kind) if matches!(spec.process, Process::Pid(_)) => {
+                let prefix = user_text(spec) + &process_text(spec);
+                data::absolute(filter, &prefix, *address, *length, *kind, spec.place_span)
+                    .map(|point| vec![point])
             }
             _ => self.code(spec, &filter, warnings),
         }
@@ -272,6 +278,7 @@ impl<'d> ProcessPoints<'d> {
             Place::Mark(provider, name) => search.marks(provider.as_deref(), name),
             Place::Plt(name, kind) => search.plt(name, *kind),
             Place::Label(which, label) => search.labels(which, label),
+            Place::Data(which, length, kind) => search.data(which, *length, *kind),
             Place::Callee(which, callee, depth) => search.callees(which, callee, *depth),
             Place::Event(..) => Ok(Vec::new()),
         }

@@ -140,11 +140,6 @@ pub fn component(component: &Component) -> Option<Diagnostic> {
             "a stop at every instruction would make the program thousands of times slower",
             "for each line of a function: process(\"PATH\").statement(\"NAME@FILE:*\")",
         ),
-        "data" => (
-            "data",
-            "rstap watches code, not data",
-            "for the lines that change a variable: process(\"PATH\").statement(\"NAME@FILE:LINE\"); for its value there: @var(\"NAME\")",
-        ),
         _ => return None,
     };
     Some(

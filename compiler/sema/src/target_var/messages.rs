@@ -21,6 +21,11 @@ pub fn no_variable(scope: &CodeScope<'_>, name: &str, span: Span) -> Box<Diagnos
     let module = binary.module();
     let function = module.function_at(scope.pc()).ok().flatten();
     let function_name = function.as_ref().map_or("this place", |function| function.name.as_ref());
+    if scope.is_nowhere() {
+        let message = format!("unable to find local '{name}': the probe is not on code");
+        let note = format!("a variable of the program is @var(\"{name}\"), a register register(\"rax\")");
+        return Box::new(Diagnostic::error(message).at(span, "").note(note));
+    }
     if !scope.has_function() {
         let message = format!("unable to find local '{name}': {function_name} has no debug information");
         let diagnostic = Diagnostic::error(message).at(span, "");

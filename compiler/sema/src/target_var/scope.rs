@@ -111,6 +111,11 @@ impl<'d> CodeScope<'d> {
         self.frame.pc()
     }
 
+    /// Whether the probe is not on code of the file.
+    pub fn is_nowhere(&self) -> bool {
+        matches!(self.frame, Frame::Nowhere)
+    }
+
     /// Whether there is debug information of the function.
     pub fn has_function(&self) -> bool {
         self.frame.die().is_some()

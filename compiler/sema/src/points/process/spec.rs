@@ -64,6 +64,8 @@ pub enum Place {
     Plt(String, PltKind),
     /// `.function(…).label("GLOB")`
     Label(Which, String),
+    /// `.data(…).write`, `.data(…).rw`
+    Data(Which, Option<i64>, DataKind),
     /// `.function(…).callee("GLOB")`, and `.callees(DEPTH)` with the glob `*`.
     Callee(Which, String, u32),
 }
@@ -101,6 +103,15 @@ pub enum PltKind {
     Return,
 }
 
+/// The last component of `.data(…)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataKind {
+    /// `.write`: it is written.
+    Write,
+    /// `.rw`: it is read or written.
+    ReadWrite,
+}
+
 /// The component after `.statement(…)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatementKind {
@@ -127,6 +138,8 @@ enum Node {
     Provider,
     Plt,
     Callee,
+    Data,
+    Length,
     Leaf,
 }
 
@@ -165,6 +178,7 @@ impl Node {
                 ("mark", TEXT, Node::Leaf),
                 ("provider", TEXT, Node::Provider),
                 ("plt", BARE_OR_TEXT, Node::Plt),
+                ("data", TEXT_OR_NUMBER, Node::Data),
             ],
             Node::Library => &[
                 ("function", TEXT_OR_NUMBER, Node::Function),
@@ -172,6 +186,7 @@ impl Node {
                 ("mark", TEXT, Node::Leaf),
                 ("provider", TEXT, Node::Provider),
                 ("plt", BARE_OR_TEXT, Node::Plt),
+                ("data", TEXT_OR_NUMBER, Node::Data),
             ],
             Node::Thread => &[("begin", BARE, Node::Leaf), ("end", BARE, Node::Leaf)],
             Node::Syscall => &[("return", BARE, Node::Leaf)],
@@ -189,6 +204,10 @@ impl Node {
             Node::Callee => &[("call", BARE, Node::Leaf)],
             Node::Return => &[("maxactive", NUMBER, Node::Leaf)],
             Node::Statement => &[("nearest", BARE, Node::Leaf), ("absolute", BARE, Node::Leaf)],
+            Node::Data => {
+                &[("length", NUMBER, Node::Length), ("write", BARE, Node::Leaf), ("rw", BARE, Node::Leaf)]
+            }
+            Node::Length => &[("write", BARE, Node::Leaf), ("rw", BARE, Node::Leaf)],
             Node::Leaf => &[],
         }
     }
@@ -197,7 +216,14 @@ impl Node {
     fn is_complete(self) -> bool {
         !matches!(
             self,
-            Node::Start | Node::User | Node::Process | Node::Library | Node::Thread | Node::Provider
+            Node::Start
+                | Node::User
+                | Node::Process
+                | Node::Library
+                | Node::Thread
+                | Node::Provider
+                | Node::Data
+                | Node::Length
         )
     }
 }
@@ -329,8 +355,10 @@ fn spec(point: &ProbePoint, steps: &[Step<'_>]) -> Result<Spec, Box<Diagnostic>>
             "thread" => thread = true,
             _ => {
                 spec.place = place(spec.place, step.name, step.component, thread)?;
-                if matches!(step.name, "function" | "statement" | "mark" | "label" | "callee" | "callees")
-                    || spec.place_span == point.span
+                if matches!(
+                    step.name,
+                    "function" | "statement" | "mark" | "label" | "callee" | "callees" | "data"
+                ) || spec.place_span == point.span
                 {
                     spec.place_span = span;
                 }
@@ -359,6 +387,10 @@ fn place(before: Place, name: &str, component: &Component, thread: bool) -> Resu
         // A callee is called; where it is inlined, that stands for a call.
         (place @ Place::Callee(..), "call") => place,
         (Place::Function(which, _), "label") => Place::Label(which, text(component)?),
+        (_, "data") => Place::Data(which(component)?, None, DataKind::Write),
+        (Place::Data(which, _, kind), "length") => Place::Data(which, Some(number(component)), kind),
+        (Place::Data(which, length, _), "write") => Place::Data(which, length, DataKind::Write),
+        (Place::Data(which, length, _), "rw") => Place::Data(which, length, DataKind::ReadWrite),
         (_, "provider") => Place::Mark(Some(text(component)?), "*".to_owned()),
         (Place::Mark(provider, _), "mark") => Place::Mark(provider, text(component)?),
         (_, "mark") => Place::Mark(None, text(component)?),

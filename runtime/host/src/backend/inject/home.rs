@@ -158,6 +158,11 @@ impl Home {
         }
     }
 
+    /// Whether an instruction is the payload's or a handler's, not a copy of one of the program's.
+    pub fn is_own_code(&self, address: u64) -> bool {
+        (self.base..self.base + self.plan.size).contains(&address)
+    }
+
     /// The context whose memory an address is in.
     pub fn context_at(&self, address: u64) -> Option<u64> {
         let first = self.config.pool.checked_add(CONTEXTS_AT)?;

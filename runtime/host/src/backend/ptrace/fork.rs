@@ -56,6 +56,7 @@ impl Space {
             regions: self.regions.clone(),
             areas,
             semaphores,
+            watched: self.watched.clone(),
             home,
             uninjectable: self.uninjectable,
             system_call: self.system_call,

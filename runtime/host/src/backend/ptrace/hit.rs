@@ -69,6 +69,10 @@ impl<H: Handlers> Tracer<H> {
 
     /// A SIGTRAP of the program's own, perhaps of an `int3` of its own that is probed.
     fn own_int3_or_signal(&mut self, tid: Tid, pid: i32, space: SpaceId) {
+        if is_data_trap(tid) {
+            self.meet_data(tid);
+            return self.go_on(tid, 0);
+        }
         if !is_breakpoint_trap(tid) {
             return self.deliver(tid, libc::SIGTRAP);
         }
@@ -267,6 +271,7 @@ impl<H: Handlers> Tracer<H> {
                         hide_stored_trap_flag(at.tid, space);
                     }
                     self.note_step(at.space, 0);
+                    self.meet_data(at.tid);
                     self.go_on(at.tid, 0);
                 }
                 false => {
@@ -397,4 +402,10 @@ fn hide_stored_trap_flag(tid: Tid, space: &Space) {
 /// Whether a thread in signal-delivery-stop has met an `int3`.
 pub(super) fn is_breakpoint_trap(tid: Tid) -> bool {
     sys::signal_info(tid).is_ok_and(|info| info.code() == sys::SI_KERNEL)
+}
+
+/// Whether a thread in signal-delivery-stop has met data that a debug register watches. Nobody else sets those of a thread
+/// that we trace.
+fn is_data_trap(tid: Tid) -> bool {
+    sys::signal_info(tid).is_ok_and(|info| info.code() == libc::TRAP_HWBKPT)
 }

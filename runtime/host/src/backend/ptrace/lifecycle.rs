@@ -135,6 +135,7 @@ impl<H: Handlers> Tracer<H> {
                         if let Some(thread) = self.threads.get_mut(&tid) {
                             thread.is_new = false;
                             thread.park = true;
+                            thread.watches = None;
                         }
                         found_new = true;
                     }
@@ -270,6 +271,7 @@ impl<H: Handlers> Tracer<H> {
             samples: Vec::new(),
             met: None,
             blocked: 0,
+            watches: Some(0),
             asked_at: None,
         };
         self.threads.insert(tid, thread);
@@ -374,6 +376,7 @@ impl<H: Handlers> Tracer<H> {
         }
         let takes = |probe: &u32| accepted.get(*probe as usize) == Some(&true);
         remove_jumps_unless(space, takes);
+        space.watched.retain(|probe| accepted.get(probe.0 as usize) == Some(&true));
         lower_semaphores(space, |probe| accepted.get(probe.0 as usize) != Some(&true));
     }
 
@@ -405,6 +408,7 @@ impl<H: Handlers> Tracer<H> {
         if let Some(thread) = self.threads.get_mut(&tid) {
             (thread.park, thread.system_call) = (was_parked, None);
             thread.interrupted = Interrupted::default();
+            thread.watches = Some(0);
         }
         if self.quiet {
             if let Ok(space) = Space::open(pid) {

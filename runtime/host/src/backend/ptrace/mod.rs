@@ -41,6 +41,7 @@ mod space;
 mod suspend;
 pub mod sys;
 mod tracer;
+mod watch;
 
 pub use handover::{Colleagues, Handover};
 pub use lifecycle::{LaunchError, command_words};

@@ -49,6 +49,20 @@ pub fn stop(tid: Tid) -> Stop {
     }
 }
 
+/// Brings a thread from the stop of a signal, which it does not get, into `PTRACE_EVENT_STOP`. Something else that happened
+/// instead.
+pub(super) fn stop_again(tid: Tid) -> Option<Status> {
+    sys::interrupt(tid).and_then(|()| sys::resume(tid, Resume::Run, 0)).ok()?;
+    loop {
+        match sys::wait(tid, true) {
+            Ok(Some((_, Status::Stopped(_, libc::PTRACE_EVENT_STOP)))) => return None,
+            Err(Errno::EINTR) | Ok(None) => {}
+            Ok(Some((_, status))) => return Some(status),
+            Err(_) => return None,
+        }
+    }
+}
+
 /// Lets a thread run one instruction. `false`: something else happened, before or after it, which is still to be told.
 pub fn step(tid: Tid) -> bool {
     if sys::resume(tid, Resume::Step, 0).is_err() {
@@ -221,6 +235,7 @@ impl<H: Handlers> Tracer<H> {
                 .get(&tid)
                 .is_none_or(|_| matches!(status::state(tid), None | Some('Z' | 'X')));
         }
+        self.unwatch(tid);
         self.swallow_trap(tid, space);
         self.leave_slot(tid, space, 0);
         true
@@ -260,14 +275,8 @@ impl<H: Handlers> Tracer<H> {
         if retired.slot.is_none() {
             self.note_step(space, 0);
         }
-        let again = sys::interrupt(tid).and_then(|()| sys::resume(tid, Resume::Run, 0));
-        while again.is_ok() {
-            match sys::wait(tid, true) {
-                Ok(Some((_, Status::Stopped(_, libc::PTRACE_EVENT_STOP)))) => break,
-                Err(Errno::EINTR) | Ok(None) => {}
-                Ok(Some((_, status))) => return self.postpone(tid, status),
-                Err(_) => return,
-            }
+        if let Some(status) = stop_again(tid) {
+            self.postpone(tid, status);
         }
     }
 }

@@ -74,6 +74,7 @@ impl<H: Handlers> Tracer<H> {
         }
         self.insert(pid, space, &new, &mappings);
         self.raise_semaphores(pid, &mappings);
+        self.watch_data(tid, pid, space, &mappings);
     }
 
     /// The loader has mapped or unmapped something.

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use rstap_abi::address::{FileOffset, TargetAddr};
-use rstap_program::{CodeKind, ModuleId, Point, ProbeId, ProcessEvent, ProcessFilter, Program};
+use rstap_program::{CodeKind, DataPlace, ModuleId, Point, ProbeId, ProcessEvent, ProcessFilter, Program};
 
 use crate::process::filter::Subject;
-use crate::process::{FileId, Modules};
+use crate::process::{FileId, Mapping, Modules};
 
 /// A probe at a place in a file.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +17,35 @@ pub struct SiteProbe {
     pub probe: ProbeId,
     /// When it fires.
     pub kind: CodeKind,
+}
+
+/// A probe of data.
+#[derive(Clone, Copy, Debug)]
+pub struct DataProbe {
+    /// The file, if the place is in one.
+    file: Option<FileId>,
+    place: DataPlace,
+    /// Bytes.
+    pub length: u64,
+    /// Reads count as well.
+    pub reads: bool,
+    /// Which.
+    pub probe: ProbeId,
+}
+
+impl DataProbe {
+    /// Where the data is in a process, if it is there.
+    pub fn address(&self, pid: i32, mappings: &[Mapping]) -> Option<u64> {
+        match self.place {
+            DataPlace::Address(at) => Some(at.0),
+            DataPlace::File { code, distance, .. } => mappings.iter().find_map(|mapping| {
+                let to = code.0.checked_sub(mapping.offset)?;
+                let is_there = mapping.executable && to < mapping.end - mapping.start;
+                (is_there && mapping.file_id(pid) == self.file && self.file.is_some())
+                    .then(|| (mapping.start + to).wrapping_add(distance))
+            }),
+        }
+    }
 }
 
 /// What the tracer needs of a probe besides its place.
@@ -34,6 +63,7 @@ pub struct Registry {
     by_file: HashMap<FileId, Vec<SiteProbe>>,
     semaphores: HashMap<FileId, Vec<(FileOffset, ProbeId)>>,
     addresses: Vec<(TargetAddr, ProbeId)>,
+    data: Vec<DataProbe>,
     events: Vec<(ProcessEvent, ProbeId)>,
     has_profile: bool,
     about: Vec<About>,
@@ -47,6 +77,7 @@ impl Registry {
             by_file: HashMap::new(),
             semaphores: HashMap::new(),
             addresses: Vec::new(),
+            data: Vec::new(),
             events: Vec::new(),
             has_profile: false,
             about: Vec::with_capacity(program.probes.len()),
@@ -67,6 +98,10 @@ impl Registry {
                 }
                 Point::Address { process, at } => {
                     registry.addresses.push((*at, id));
+                    Some(process.clone())
+                }
+                Point::Data { process, place, length, reads } => {
+                    registry.add_data(*place, *length, *reads, id);
                     Some(process.clone())
                 }
                 Point::Process { process, event } => {
@@ -93,16 +128,36 @@ impl Registry {
         }
     }
 
-    /// Whether there is a probe that needs processes to be traced.
-    pub fn wants_processes(&self) -> bool {
-        !(self.by_file.is_empty() && self.addresses.is_empty() && self.events.is_empty())
+    fn add_data(&mut self, place: DataPlace, length: u64, reads: bool, probe: ProbeId) {
+        let file = match place {
+            DataPlace::File { module, .. } => match self.modules.id(module) {
+                Some(file) => Some(file),
+                None => return,
+            },
+            DataPlace::Address(_) => None,
+        };
+        if let Some(file) = file {
+            self.by_file.entry(file).or_default();
+        }
+        self.data.push(DataProbe { file, place, length, reads, probe });
     }
 
-    /// Whether there are probes that a process must be traced for, wherever handlers run: events of processes, samples,
+    /// Whether there is a probe that needs processes to be traced.
+    pub fn wants_processes(&self) -> bool {
+        !(self.by_file.is_empty()
+            && self.addresses.is_empty()
+            && self.events.is_empty()
+            && self.data.is_empty())
+    }
+
+    /// Whether there are probes that a process must be traced for, wherever handlers run: events of processes, samples, data,
     /// and probes for one process only, which its children would take with them.
     pub fn needs_tracing(&self) -> bool {
         let one_process = |about: &About| about.filter.as_ref().is_some_and(|filter| filter.pid.is_some());
-        !self.events.is_empty() || self.has_profile || self.about.iter().any(one_process)
+        !self.events.is_empty()
+            || !self.data.is_empty()
+            || self.has_profile
+            || self.about.iter().any(one_process)
     }
 
     /// Whether some probe fires at this event.
@@ -166,8 +221,13 @@ impl Registry {
 
     /// Files with probes that some process takes which accepts these.
     pub fn files_for<'a>(&'a self, accepted: &'a [bool]) -> impl Iterator<Item = FileId> + 'a {
-        let takes = |site: &SiteProbe| accepted.get(site.probe.0 as usize) == Some(&true);
-        self.by_file.iter().filter(move |(_, sites)| sites.iter().any(takes)).map(|(file, _)| *file)
+        let takes = |probe: ProbeId| accepted.get(probe.0 as usize) == Some(&true);
+        let has_data =
+            move |file: FileId| self.data.iter().any(|data| data.file == Some(file) && takes(data.probe));
+        let is_for = move |(file, sites): &(&FileId, &Vec<SiteProbe>)| {
+            sites.iter().any(|site| takes(site.probe)) || has_data(**file)
+        };
+        self.by_file.iter().filter(is_for).map(|(file, _)| *file)
     }
 
     /// Whether some marker has a counter.
@@ -178,6 +238,16 @@ impl Registry {
     /// Counters in a file, with the probes they are raised for.
     pub fn semaphores(&self, file: FileId) -> &[(FileOffset, ProbeId)] {
         self.semaphores.get(&file).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether data is watched.
+    pub fn watches_data(&self) -> bool {
+        !self.data.is_empty()
+    }
+
+    /// Probes of data, in script order.
+    pub fn data(&self) -> &[DataProbe] {
+        &self.data
     }
 
     /// Probes at addresses.

@@ -13,6 +13,7 @@ use super::injecting::remove_jumps;
 use super::memory::{Memory, hide_breakpoints};
 use super::rescue::{Cave, Cleaned, Rescue};
 use super::semaphores::lower_semaphores;
+use super::watch::Watched;
 use crate::backend::TargetMemory;
 use crate::backend::inject::home::Home;
 use crate::breakpoint::{Emulation, INT3, MAX_INSTRUCTION, SLOT_SIZE, Slot, Where};
@@ -149,6 +150,8 @@ pub struct Space {
     pub areas: Vec<Area>,
     /// Counters of markers that were raised, by address.
     pub semaphores: Vec<(u64, ProbeId)>,
+    /// Data that the processor watches.
+    pub watched: Watched,
     /// What the inject backend has given it.
     pub home: Option<Home>,
     /// Handlers cannot run inside it.
@@ -188,6 +191,7 @@ impl Space {
             regions: Vec::new(),
             areas: Vec::new(),
             semaphores: Vec::new(),
+            watched: Watched::default(),
             home: None,
             uninjectable: false,
             system_call: None,

@@ -128,6 +128,31 @@ pub fn set_instruction_pointer(tid: Tid, address: u64) -> Result<()> {
     .map(drop)
 }
 
+/// A debug register of a stopped tracee.
+pub fn debug_register(tid: Tid, number: usize) -> Result<u64> {
+    let mut value = 0_u64;
+    // SAFETY: the system call (unlike the library's function) stores the word at the address that is its fourth argument.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_ptrace,
+            libc::PTRACE_PEEKUSER,
+            tid,
+            debug_register_at(number),
+            ptr::from_mut(&mut value),
+        )
+    };
+    Errno::result(done).map(|_| value)
+}
+
+/// Changes a debug register of a stopped tracee.
+pub fn set_debug_register(tid: Tid, number: usize, value: u64) -> Result<()> {
+    request(libc::PTRACE_POKEUSER, tid, debug_register_at(number), value as usize).map(drop)
+}
+
+fn debug_register_at(number: usize) -> usize {
+    std::mem::offset_of!(libc::user, u_debugreg) + number * size_of::<u64>()
+}
+
 /// The signal a tracee in signal-delivery-stop is about to get.
 #[derive(Clone, Copy)]
 pub struct SignalInfo(libc::siginfo_t);
@@ -178,6 +203,11 @@ pub fn set_signal_info(tid: Tid, info: &SignalInfo) -> Result<()> {
 /// Whether an `int3`'s SIGTRAP waits in a stopped tracee's own queue, not yet delivered.
 pub fn has_pending_breakpoint_trap(tid: Tid) -> Result<bool> {
     is_queued(tid, 0, |info| info.si_signo == libc::SIGTRAP && info.si_code == SI_KERNEL)
+}
+
+/// Whether a debug register's SIGTRAP waits in a stopped tracee's own queue, not yet delivered.
+pub fn has_pending_data_trap(tid: Tid) -> Result<bool> {
+    is_queued(tid, 0, |info| info.si_signo == libc::SIGTRAP && info.si_code == libc::TRAP_HWBKPT)
 }
 
 /// Whether a signal waits to be delivered to a stopped tracee or its process.

@@ -60,6 +60,8 @@ pub struct Thread {
     pub met: Option<Met>,
     /// The signals it blocked when we unblocked SIGTRAP for it; 0 if we did not.
     pub blocked: u64,
+    /// The version of its address space's watched data that it has. `None`: what somebody has left there.
+    pub watches: Option<u32>,
     /// Breakpoint and stack pointer of its last hit, at which it was asked what signals it blocks.
     pub asked_at: Option<(u64, u64)>,
 }
@@ -342,6 +344,7 @@ impl<H: Handlers> Tracer<H> {
 
     /// Lets a stopped thread go on, unless it is to be held: then it stops again before it runs anything.
     pub(super) fn go_on(&mut self, tid: Tid, signal: i32) {
+        self.update_registers(tid);
         let Some(thread) = self.threads.get_mut(&tid) else { return };
         let process = self.processes.get(&thread.pid).filter(|_| !self.quiet);
         let is_watched = |p: &Process| {
@@ -401,7 +404,7 @@ impl<H: Handlers> Tracer<H> {
     }
 
     /// Runs probes with the registers of a stopped thread, as they would be without slots.
-    fn run_probes(&mut self, tid: Tid, probes: &[ProbeId]) {
+    pub(super) fn run_probes(&mut self, tid: Tid, probes: &[ProbeId]) {
         let Some(thread) = self.threads.get(&tid) else { return };
         let pid = thread.pid;
         let Some(process) = self.processes.get(&pid) else { return };
