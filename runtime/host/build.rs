@@ -3,10 +3,11 @@
 #[path = "../payload/link.rs"]
 mod link;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 fn main() {
-    let payload = Path::new(env!("CARGO_MANIFEST_DIR")).join("../payload");
+    let payload =
+        PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("../payload");
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     for source in link::sources(&payload) {
         println!("cargo::rerun-if-changed={}", source.display());
