@@ -42,5 +42,5 @@ pub use rstap_abi::address::{FileOffset, LinkAddr};
 pub use scope::{Variable, VariableKind};
 pub use sdt::Mark;
 pub use types::{
-    BitField, Encoding, Enumerator, Member, Qualifier, RecordKind, Type, TypeId, Variant, Variants,
+    BitField, Dynamic, Encoding, Enumerator, Member, Qualifier, RecordKind, Type, TypeId, Variant, Variants,
 };

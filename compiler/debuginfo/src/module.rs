@@ -22,7 +22,7 @@ use crate::plt::{self, PltEntry, Stub};
 use crate::scope::{self, Variable};
 use crate::sdt::{self, Mark};
 use crate::sources::Release;
-use crate::types::{self, Member, NameIndex, Type, TypeId};
+use crate::types::{self, Dynamic, Member, NameIndex, Type, TypeId};
 use crate::unwind::{self, Caller, FrameRegisters};
 
 /// An executable or shared object, with its separate debug file if that was attached. Answers are computed when
@@ -526,6 +526,27 @@ impl<'d> Module<'d> {
     /// Definitions of types whose name begins so, in the order of the units.
     pub fn types_beginning_with(&self, prefix: &str) -> Vec<TypeId> {
         self.names().beginning_with(prefix).into_iter().map(TypeId::Die).collect()
+    }
+
+    /// The types that a `dyn Trait` of Rust can be, by the tables of the trait's methods that there are.
+    pub fn implementors(&self, of_trait: &str) -> Vec<Dynamic<'d>> {
+        types::implementors(&self.dwarf, self.names(), of_trait)
+    }
+
+    /// The types that are made into this interface of Go, which has methods: a name that begins with `*` is that of a
+    /// pointer to the type.
+    pub fn go_tables(&self, interface: &str) -> Vec<Dynamic<'d>> {
+        types::go_tables(self.dwarf_elf(), self.names(), interface)
+    }
+
+    /// The types of a Go program with a wanted name that it has a description of.
+    pub fn go_types(&self, wanted: impl Fn(&str) -> bool) -> Vec<Dynamic<'d>> {
+        types::go_types(&self.dwarf, self.dwarf_elf(), self.names(), wanted)
+    }
+
+    /// The alignment of a type; that of its size where the debug information does not say it.
+    pub fn align_of(&self, id: TypeId) -> Option<u64> {
+        types::align_of(&self.dwarf, id)
     }
 
     /// The value of the enumerator `name`, of any enumeration.

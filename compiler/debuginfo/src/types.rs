@@ -1,5 +1,6 @@
 //! Types, read one layer at a time (DWARF 5, chapter 5).
 
+mod dynamic;
 mod index;
 mod name;
 mod passing;
@@ -7,6 +8,8 @@ mod read;
 
 use crate::dwarf::DieRef;
 
+pub use dynamic::Dynamic;
+pub(crate) use dynamic::{align_of, go_tables, go_types, implementors};
 pub(crate) use index::NameIndex;
 pub(crate) use name::type_name;
 pub(crate) use read::{find_member, integer, read_type, resolve, size_of, template_types};

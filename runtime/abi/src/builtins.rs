@@ -220,6 +220,13 @@ macro_rules! for_each_builtin {
             tree_next(Long, Long, Long, Long) -> Long, true;
             /// (address): the first byte from there on whose highest bit is clear: a slot in use of Rust's hash tables.
             full_next(Long) -> Long, true;
+            /// (cursor, offsets of a node's parent, of its number there, of its length, of the nodes below it): the next
+            /// entry of Rust's B-trees. A cursor is a node's address, the number of its entries passed (from bit 48), and
+            /// how many levels of nodes are below it (from bit 56).
+            btree_next(Long, Long, Long, Long, Long) -> Long, true;
+            /// (n, buckets, how many, old buckets, how many, bytes of one, offset of the next in its chain): the n-th slot
+            /// in use of Go's maps: the bucket's address, and the slot's number (from bit 48).
+            go_map_slot(Long, Long, Long, Long, Long, Long, Long) -> Long, true;
             /// (address, bytes): whether all of them can be read.
             user_readable(Long, Long) -> Long, false;
             /// (address, text): with its NUL.

@@ -98,6 +98,17 @@ impl<'d> Elf<'d> {
         })
     }
 
+    /// The defined symbols of .symtab whose name begins so, be they of functions or of data.
+    pub(crate) fn symbols_beginning_with(&self, prefix: &str) -> Vec<(&'d str, LinkAddr)> {
+        let table = self.sections.iter().position(|section| section.sh_type == SHT_SYMTAB);
+        let Some((symbols, strings)) = table.and_then(|index| self.symbol_table(index)) else {
+            return Vec::new();
+        };
+        let defined = symbols.chunks_exact(SYMBOL_SIZE).filter(|symbol| symbol[6..8] != [0, 0]);
+        let named = defined.filter_map(|symbol| Some((string(strings, symbol)?, LinkAddr(word(symbol, 8)?))));
+        named.filter(|(name, _)| name.starts_with(prefix)).collect()
+    }
+
     /// The bytes of a table of symbols and of its strings.
     fn symbol_table(&self, index: usize) -> Option<(&'d [u8], &'d [u8])> {
         let section = self.sections.get(index)?;

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use rayon::prelude::*;
 
 use super::read::{enumerator_of, is_named_type};
-use crate::dwarf::{DebugData, DieRef};
+use crate::dwarf::{DebugData, Die, DieRef};
 use crate::scope::for_each_outside_functions;
 
 #[derive(Clone, Copy, Debug)]
@@ -56,6 +56,19 @@ impl<'d> NameIndex<'d> {
     /// Variables of this name.
     pub fn variables(&self, name: &str) -> &[DieRef] {
         self.variables.get(name).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Variables whose name is wanted, in no order.
+    pub fn variables_matching(&self, wanted: impl Fn(&str) -> bool) -> impl Iterator<Item = DieRef> {
+        let found = self.variables.iter().filter(move |(name, _)| wanted(name));
+        found.flat_map(|(_, dies)| dies.iter().copied())
+    }
+
+    /// Definitions of types whose name is wanted, in no order.
+    pub fn types_matching(&self, wanted: impl Fn(&str) -> bool) -> impl Iterator<Item = (&'d str, DieRef)> {
+        let found = self.types.iter().filter(move |(name, _)| wanted(name));
+        let found = found.flat_map(|(name, types)| types.iter().map(|ty| (*name, *ty)));
+        found.filter(|(_, ty)| !ty.declaration).map(|(name, ty)| (name, ty.die))
     }
 
     /// A definition of the declared type, one of the same unit if there is one. C++ lets a class be declared as a
@@ -113,7 +126,7 @@ fn same_kind(a: gimli::DwTag, b: gimli::DwTag) -> bool {
 fn read_unit<'d>(data: &DebugData<'d>, unit: u32) -> UnitNames<'d> {
     let mut names = UnitNames::default();
     let _ = for_each_outside_functions(data, unit, |die| {
-        if is_named_type(die.tag()) {
+        if is_named_type(die.tag()) || is_pointer_of_go(die) {
             if die.tag() == gimli::DW_TAG_enumeration_type {
                 names.enumerations.push(die.id);
             }
@@ -128,4 +141,10 @@ fn read_unit<'d>(data: &DebugData<'d>, unit: u32) -> UnitNames<'d> {
         Ok(())
     });
     names
+}
+
+/// Whether it is a pointer type with a name of Go, `*main.Point`.
+fn is_pointer_of_go(die: &Die<'_, '_>) -> bool {
+    let of_go = |name: &str| name.starts_with('*') && !name.contains(' ');
+    die.tag() == gimli::DW_TAG_pointer_type && die.name().is_some_and(of_go)
 }

@@ -151,13 +151,15 @@ impl Text {
 pub(super) struct Printer {
     pub(super) deep: bool,
     pub(super) site: SiteId,
+    /// Whether this is inside a value of a type that only the program knows.
+    pub(super) in_dynamic: bool,
     /// The first number that no `with` round here has taken.
     free: u32,
 }
 
 impl Printer {
     fn new(deep: bool, site: SiteId) -> Printer {
-        Printer { deep, site, free: 0 }
+        Printer { deep, site, in_dynamic: false, free: 0 }
     }
 
     /// For what is inside a `with` or two, and their numbers.
@@ -165,10 +167,16 @@ impl Printer {
         (Printer { free: self.free + count, ..self }, self.free, self.free + 1)
     }
 
+    /// For what is in a value of a type that only the program knows.
+    pub(super) fn in_dynamic(self) -> Printer {
+        Printer { in_dynamic: true, ..self }
+    }
+
     /// The value that was asked for; pointers are followed.
     fn top(self, value: &Value<'_>, out: &mut Text) {
         let Ok((_, ty)) = value.resolved() else { return out.literal("?") };
         match ty {
+            Type::Pointer { .. } if container::contents(value).is_some() => self.inner(value, 0, true, out),
             Type::Pointer { to, .. } => self.top_pointer(value, to, out),
             Type::Reference { .. } => match value.clone().referred() {
                 Ok(referred) => self.inner(&referred, 0, true, out),
@@ -207,6 +215,9 @@ impl Printer {
         match (&value.spot, value.address()) {
             (Spot::Memory(_), Ok(address)) => {
                 let size = value.binary.module().size_of(value.ty).unwrap_or(1);
+                if size == 0 {
+                    return shown;
+                }
                 let args = vec![address, number(i64::try_from(size).unwrap_or(i64::MAX))];
                 select(call(Builtin::user_readable, args, self.site), shown, text("ERROR"))
             }
@@ -227,12 +238,7 @@ impl Printer {
                 self.variant(value, &variants, depth, open, out);
             }
             Type::Record { .. } if !open || depth > MAX_DEPTH => out.literal("{...}"),
-            Type::Record { .. } => {
-                out.literal("{");
-                let mut first = true;
-                self.members(value, id, depth, &mut first, out);
-                out.literal("}");
-            }
+            Type::Record { .. } => self.record(value, id, depth, out),
             Type::Array { .. } if !open || depth > MAX_DEPTH => out.literal("[...]"),
             Type::Array { element, counts, .. } => self.array(value, element, &counts, depth, out),
             Type::Base { encoding: Encoding::Float, .. } => self.float(value, out),
@@ -265,6 +271,14 @@ impl Printer {
             }
             _ => self.number(value, Some(conversion::UNSIGNED), out),
         }
+    }
+
+    /// `{.x=1, .y=2}`
+    pub(super) fn record(self, value: &Value<'_>, id: TypeId, depth: u32, out: &mut Text) {
+        out.literal("{");
+        let mut first = true;
+        self.members(value, id, depth, &mut first, out);
+        out.literal("}");
     }
 
     fn float(self, value: &Value<'_>, out: &mut Text) {

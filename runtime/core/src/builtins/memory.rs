@@ -13,16 +13,11 @@ const CHUNK: u64 = 64;
 
 /// Memory is readable or not by pages (x86-64).
 const PAGE: u64 = 4096;
-/// No balanced tree in 64-bit memory is deeper.
-/// Slots of a hash table that are looked at for the next one in use.
-const MOST_SLOTS: i64 = 1 << 20;
-
-const TREE_DEPTH: u32 = 128;
 /// Of larger things only the start is looked at.
 const MOST_PAGES: usize = 64;
 
 impl<E: Env> Call<'_, E> {
-    fn read_number(&self, address: u64, size: i64) -> Option<u64> {
+    pub(super) fn read_number(&self, address: u64, size: i64) -> Option<u64> {
         let mut bytes = [0; 8];
         let into = bytes.get_mut(..usize::try_from(size).ok()?)?;
         self.env.read_target(self.context, address, into).then(|| u64::from_le_bytes(bytes))
@@ -108,7 +103,7 @@ impl<E: Env> Call<'_, E> {
     }
 
     /// Hands bytes to `take` for as long as it wants more; whether they could be read.
-    fn read_chunks(&self, address: u64, most: i64, mut take: impl FnMut(&[u8]) -> bool) -> bool {
+    pub(super) fn read_chunks(&self, address: u64, most: i64, mut take: impl FnMut(&[u8]) -> bool) -> bool {
         let most = u64::try_from(most).unwrap_or(0);
         let mut done = 0u64;
         while done < most {
@@ -126,57 +121,6 @@ impl<E: Env> Call<'_, E> {
             done = done.saturating_add(now);
         }
         true
-    }
-
-    /// Down to the first of those behind it, or up to the first that it is before (libstdc++'s `_Rb_tree_increment`).
-    pub fn tree_next(&mut self, node: i64, parent: i64, left: i64, right: i64) -> i64 {
-        let found = self.find_next(node, parent, left, right);
-        if found.is_none() {
-            self.fail(Fault::ReadFault, node as u64);
-        }
-        found.unwrap_or(0)
-    }
-
-    /// A table is at most seven eighths full, so a slot in use is seldom far.
-    pub fn full_next(&mut self, address: i64) -> i64 {
-        let (mut at, mut found) = (address as u64, None);
-        let all_read = self.read_chunks(at, MOST_SLOTS, |chunk| {
-            let full = chunk.iter().position(|byte| byte & 0x80 == 0);
-            found = full.map(|index| at.wrapping_add(index as u64));
-            at = at.wrapping_add(chunk.len() as u64);
-            found.is_none()
-        });
-        match found.filter(|_| all_read) {
-            Some(found) => found as i64,
-            None => {
-                self.fail(Fault::ReadFault, address as u64);
-                0
-            }
-        }
-    }
-
-    fn find_next(&self, node: i64, parent: i64, left: i64, right: i64) -> Option<i64> {
-        let link = |node: i64, at: i64| self.read_number(node.wrapping_add(at) as u64, 8).map(|to| to as i64);
-        let mut at = node;
-        let mut below = link(node, right)?;
-        if below != 0 {
-            for _ in 0..TREE_DEPTH {
-                at = below;
-                below = link(at, left)?;
-                if below == 0 {
-                    return Some(at);
-                }
-            }
-            return None;
-        }
-        for _ in 0..TREE_DEPTH {
-            let above = link(at, parent)?;
-            if link(above, right)? != at {
-                return Some(above);
-            }
-            at = above;
-        }
-        None
     }
 
     /// Looks at one byte of each page.

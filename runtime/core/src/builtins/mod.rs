@@ -2,6 +2,7 @@
 //! name. They find the parts that the call is about and leave the work to the modules for those.
 
 mod arrays;
+mod containers;
 mod floats;
 mod memory;
 mod printing;

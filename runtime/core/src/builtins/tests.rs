@@ -338,6 +338,64 @@ fn trees_are_walked_in_order() {
 }
 
 #[test]
+fn b_trees_are_walked_in_order() {
+    // Nodes of eight words: parent, number there, length, then three nodes below. A root with two entries over leaves
+    // of one, two and one.
+    let node = |index: i64| MEMORY as i64 + index * 64;
+    let nodes = [
+        [0, 0, 2, node(1), node(2), node(3), 0, 0],
+        [node(0), 0, 1, 0, 0, 0, 0, 0],
+        [node(0), 1, 2, 0, 0, 0, 0, 0],
+        [node(0), 2, 1, 0, 0, 0, 0, 0],
+    ];
+    let memory = nodes.into_iter().flatten().flat_map(i64::to_le_bytes).collect();
+    let world = World { memory, ..World::default() };
+    on_bench(&world, |_, caller| {
+        let mut next = |cursor| caller.call().btree_next(cursor, 0, 8, 16, 24);
+        let passed = |node: i64, passed: i64, height: i64| node | passed << 48 | height << 56;
+        let mut at = passed(node(0), 0, 1);
+        let walk = [(); 6].map(|()| {
+            at = next(at);
+            at
+        });
+        let order = [(1, 1, 0), (0, 1, 1), (2, 1, 0), (2, 2, 0), (0, 2, 1), (3, 1, 0)];
+        assert_eq!(walk, order.map(|(index, of_it, height)| passed(node(index), of_it, height)));
+        assert_eq!(caller.take_fault(), None);
+        // Behind the last entry.
+        caller.call().btree_next(walk[5], 0, 8, 16, 24);
+        assert!(caller.take_fault().is_some());
+    });
+}
+
+#[test]
+fn slots_of_go_maps_are_found_in_old_and_new_buckets_and_their_chains() {
+    // Buckets of two words: eight marks, and the next one of the chain.
+    let bucket = |index: i64| MEMORY as i64 + index * 16;
+    let marks = |full: [u8; 8]| i64::from_le_bytes(full);
+    let words = [
+        // Moved already.
+        [marks([2, 3, 4, 0, 0, 0, 0, 0]), 0],
+        [marks([0, 9, 0, 0, 0, 0, 0, 0]), bucket(4)],
+        [marks([0, 0, 0, 0, 0, 0, 0, 5]), 0],
+        [marks([0; 8]), 0],
+        [marks([6, 0, 0, 0, 0, 0, 0, 0]), 0],
+    ];
+    let memory = words.into_iter().flatten().flat_map(i64::to_le_bytes).collect();
+    let world = World { memory, ..World::default() };
+    on_bench(&world, |_, caller| {
+        let mut slot = |n| caller.call().go_map_slot(n, bucket(2), 2, bucket(0), 2, 16, 8);
+        let found = [0, 1, 2].map(&mut slot);
+        assert_eq!(found, [bucket(1) | 1 << 48, bucket(4), bucket(2) | 7 << 48]);
+        assert_eq!(caller.take_fault(), None);
+        caller.call().go_map_slot(3, bucket(2), 2, bucket(0), 2, 16, 8);
+        assert!(caller.take_fault().is_some());
+        // A chain that leads back to itself ends.
+        caller.call().go_map_slot(0, bucket(5), 1, 0, 0, 16, 0);
+        assert!(caller.take_fault().is_some());
+    });
+}
+
+#[test]
 fn floats_are_worded_and_widened() {
     on_bench(&World::default(), |_, caller| {
         let mut text = |value: f64| caller.text(|call, out| call.fp_text(value.to_bits() as i64, out));

@@ -3,14 +3,16 @@
 //! type that has not the members expected is shown as any other record.
 
 mod gnu;
+mod go;
 mod llvm;
 mod print;
 mod rust;
 
 use rstap_abi::builtins::Builtin;
-use rstap_debuginfo::{Encoding, Module, Type, TypeId};
+use rstap_debuginfo::{Dynamic, Encoding, Kind, Module, Type, TypeId};
 
 use super::build::{add, binary, call, load, number};
+use super::location::{Spot, load_bias};
 use super::value::Value;
 use crate::ir::{BinaryOp, Expr, SiteId};
 
@@ -74,6 +76,13 @@ pub enum Contents<'d> {
     },
     /// What a pointer points to that the container owns.
     Owned(Value<'d>),
+    /// A value whose type only the program knows.
+    Dynamic {
+        /// What tells the types apart; 0 where there is no value.
+        tag: Expr,
+        /// The types that it can have: the tag, the type's name, the value.
+        types: Vec<(Expr, String, Value<'d>)>,
+    },
 }
 
 /// A container of nodes.
@@ -105,10 +114,20 @@ pub enum Place {
         /// Where in these the element is.
         offset: u64,
     },
+    /// A node is a cursor, as [`Builtin::btree_next`] has them: rows of keys and of values are at these offsets, and this
+    /// is what the cursor's number counts from.
+    Rows {
+        /// The row of the elements, or of their keys.
+        keys: u64,
+        /// The row of their values, and the values' type.
+        values: Option<(u64, TypeId)>,
+        /// The number of the first one.
+        base: i64,
+    },
 }
 
 /// From a node to the next one.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub enum Next {
     /// Its address is at this offset.
     Link(u64),
@@ -123,11 +142,19 @@ pub enum Next {
     },
     /// The next byte whose highest bit is clear.
     Byte,
+    /// The next entry of a B-tree: what the builtin wants to know.
+    BTree([i64; 4]),
+    /// The n-th slot in use: what the builtin wants to know.
+    Slot(Vec<Expr>),
 }
 
 /// What the value holds, if it is a container that is known.
 pub fn contents<'d>(value: &Value<'d>) -> Option<Contents<'d>> {
-    let (id, Type::Record { name: Some(name), .. }) = value.resolved().ok()? else { return None };
+    let (id, name) = match value.resolved().ok()? {
+        (id, Type::Record { name: Some(name), .. }) => (id, name),
+        (_, Type::Pointer { to, .. }) if value.binary.module().is_go() => return go::map_pointer(value, to),
+        _ => return None,
+    };
     let inside = Inside { value, id };
     match name.split('<').next()? {
         "basic_string" => inside.gnu_string().or_else(|| inside.llvm_string()),
@@ -150,18 +177,24 @@ pub fn contents<'d>(value: &Value<'d>) -> Option<Contents<'d>> {
             inside.owned(&[&["_M_t", "_M_t", "_M_head_impl"], &["__ptr_", "__value_"], &["__ptr_"]])
         }
         "shared_ptr" => inside.owned(&[&["_M_ptr"], &["__ptr_"]]),
+        "BTreeMap" | "BTreeSet" => inside.rust_btree(),
+        "hash" => inside.go_map(),
+        "runtime.iface" | "runtime.eface" => inside.go_interface(),
         "String" => inside.rust_string(),
         "Vec" => inside.rust_vec(),
         "HashMap" | "HashSet" => inside.rust_hash(),
-        "Rc" | "Arc" => inside.owned(&[&["ptr", "pointer"]]),
+        "Rc" | "Arc" => inside.owned(&[&["ptr", "pointer"]]).or_else(|| inside.rust_counted_dyn()),
         "string" => inside.text(&["str"], &["len"]),
         _ if name.starts_with("[]") => inside.row_of(&["array"], &["len"]),
-        _ => inside.rust_slice(name),
+        _ => inside.rust_slice(name).or_else(|| inside.rust_dyn()),
     }
 }
 
 /// More types than a tuple or variant has.
 const MAX_FIELDS: usize = 64;
+
+/// Where a value can have more types than these, what tells its type is shown as it is.
+const MAX_TYPES: usize = 64;
 
 struct Inside<'v, 'd> {
     value: &'v Value<'d>,
@@ -211,6 +244,34 @@ impl<'d> Inside<'_, 'd> {
             Type::Pointer { to, .. } => Some(to),
             _ => None,
         }
+    }
+
+    /// What a pointer points to, as if it were at address 0: places in it are offsets.
+    fn laid_out(&self, pointer: &Value<'d>) -> Option<Value<'d>> {
+        let Type::Pointer { to, .. } = pointer.resolved().ok()?.1 else { return None };
+        let ty = self.module().resolve_type(to).ok()?;
+        Some(self.value.elsewhere(Spot::Memory(number(0)), ty))
+    }
+
+    /// The type that the tag tells: one of those that there are, if they are not too many.
+    fn one_of(
+        &self,
+        tag: Expr,
+        types: Vec<Dynamic<'d>>,
+        value: impl Fn(TypeId) -> Option<Value<'d>>,
+    ) -> Option<Contents<'d>> {
+        if types.len() > MAX_TYPES {
+            return None;
+        }
+        let bias = match self.module().kind() {
+            Kind::Executable => number(0),
+            _ => load_bias(&self.value.binary, self.value.site),
+        };
+        let known = |dynamic: Dynamic<'d>| {
+            let tag = add(bias.clone(), number(dynamic.tag.0.cast_signed()), self.value.site);
+            Some((tag, dynamic.name.to_owned(), value(dynamic.ty)?))
+        };
+        Some(Contents::Dynamic { tag, types: types.into_iter().filter_map(known).collect() })
     }
 
     fn text(&self, start: &[&str], len: &[&str]) -> Option<Contents<'d>> {
@@ -291,15 +352,23 @@ impl<'d> Inside<'_, 'd> {
     }
 }
 
-/// Address of the next node.
-fn next_node(node: Expr, next: Next, site: SiteId) -> Expr {
+/// The node after the one with the number `after`, or the first one.
+fn next_node(node: Expr, next: &Next, after: Option<u32>, site: SiteId) -> Expr {
     let offset = |offset: u64| number(offset.cast_signed());
     match next {
-        Next::Link(at) => load(add(node, offset(at), site), 8, false, site),
+        Next::Link(at) => load(add(node, offset(*at), site), 8, false, site),
         Next::Tree { parent, left, right } => {
-            let args = vec![node, offset(parent), offset(left), offset(right)];
+            let args = vec![node, offset(*parent), offset(*left), offset(*right)];
             call(Builtin::tree_next, args, site)
         }
         Next::Byte => call(Builtin::full_next, vec![add(node, number(1), site)], site),
+        Next::BTree(layout) => {
+            let layout = layout.iter().map(|&at| number(at));
+            call(Builtin::btree_next, [node].into_iter().chain(layout).collect(), site)
+        }
+        Next::Slot(map) => {
+            let n = number(after.map_or(0, |after| i64::from(after) + 1));
+            call(Builtin::go_map_slot, [n].into_iter().chain(map.iter().cloned()).collect(), site)
+        }
     }
 }

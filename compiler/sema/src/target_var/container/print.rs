@@ -78,12 +78,48 @@ impl Printer {
                 let inside = self.unless_unreadable(&value, inside);
                 out.convert(conversion::STRING, 0, select(there, inside, text("none")));
             }
+            Contents::Dynamic { .. } if !open || self.in_dynamic => out.literal("{...}"),
+            Contents::Dynamic { tag, types } => {
+                out.convert(conversion::STRING, 0, self.dynamic(whole, tag, types, depth));
+            }
             Contents::Owned(value) => {
                 let mut inside = Text::default();
                 self.inner(&value, depth + 1, open, &mut inside);
                 out.convert(conversion::STRING, 0, self.unless_unreadable(&value, inside));
             }
         }
+    }
+
+    /// `Circle{.radius=2.5}`, `i32(5)`; as it is where the type is none of those known. Values like it inside are only hinted
+    /// at: each type can be in each other one.
+    fn dynamic(
+        self,
+        whole: &Value<'_>,
+        tag: Expr,
+        types: Vec<(Expr, String, Value<'_>)>,
+        depth: u32,
+    ) -> Expr {
+        let (inner, which, _) = self.below(1);
+        let inner = inner.in_dynamic();
+        let mut unknown = Text::default();
+        match whole.resolved() {
+            Ok((id, _)) => inner.record(whole, id, depth, &mut unknown),
+            Err(_) => unknown.literal("?"),
+        }
+        let unknown = unknown.finish(self.site);
+        let shown = types.into_iter().rev().fold(unknown, |others, (tag, name, value)| {
+            let record = record_of(&value);
+            let (before, after) = if record.is_some() { ("", "") } else { ("(", ")") };
+            let value = record.unwrap_or(value);
+            let mut inside = Text::default();
+            inner.inner(&value, depth + 1, true, &mut inside);
+            let mut one = Text::default();
+            one.literal(&format!("{name}{before}"));
+            one.convert(conversion::STRING, 0, self.unless_unreadable(&value, inside));
+            one.literal(after);
+            select(compare(CompareOp::Eq, bound(which), tag), one.finish(self.site), others)
+        });
+        with(which, tag, select(bound(which), shown, text("none")))
     }
 
     /// `[1, 2, 3]`
@@ -186,9 +222,10 @@ impl Printer {
             Place::Before { base: address, size, offset } => {
                 (address, BoundPlace::Before { base, size, offset })
             }
+            Place::Rows { keys, values, base } => (number(0), BoundPlace::Rows { keys, values, base }),
         };
         let walk = Walk { whole, next, place, size, element };
-        let pairs = walk.pair().is_some();
+        let pairs = walk.has_pairs();
         let mut shown = Text::default();
         shown.literal(if pairs { "{" } else { "[" });
         let rest = inner.nodes_from(&walk, 0, total, node, depth);
@@ -206,30 +243,22 @@ impl Printer {
         }
         let (inner, next, _) = self.below(1);
         let site = self.site;
-        let address = walk.address(node, site);
-        let element = walk.whole.elsewhere(Spot::Memory(address.clone()), walk.element);
         let mut shown = Text::default();
         shown.literal(if index == 0 { "" } else { ", " });
-        match walk.pair() {
-            Some((key, value)) => {
+        match walk.held(node, site) {
+            Held::Pair(key, value) => {
                 for (before, part) in [("[", key), ("]=", value)] {
                     shown.literal(before);
-                    match element.clone().part(&part) {
-                        Ok(part) => inner.inner(&part, depth + 1, self.deep, &mut shown),
-                        Err(_) => shown.literal("?"),
-                    }
+                    inner.inner(&part, depth + 1, self.deep, &mut shown);
                 }
             }
-            None => inner.inner(&element, depth + 1, self.deep, &mut shown),
+            Held::One(element) => inner.inner(&element, depth + 1, self.deep, &mut shown),
         }
         let rest = inner.nodes_from(walk, index + 1, total, next, depth);
         let last = compare(CompareOp::Le, bound(total), number(i64::from(index) + 1));
-        let following = with(next, next_node(bound(node), walk.next, site), rest);
+        let following = with(next, next_node(bound(node), &walk.next, Some(index), site), rest);
         shown.convert(conversion::STRING, 0, select(last, text(""), following));
-        let (start, size) = match walk.place {
-            BoundPlace::Inside(_) => (bound(node), walk.size),
-            BoundPlace::Before { size, .. } => (address, size),
-        };
+        let (start, size) = walk.read_first(node, site);
         let readable = call(Builtin::user_readable, vec![start, number(size.cast_signed())], site);
         select(more, select(readable, shown.finish(site), text("ERROR")), text(""))
     }
@@ -313,9 +342,51 @@ struct Walk<'v, 'd> {
 enum BoundPlace {
     Inside(u64),
     Before { base: u32, size: u64, offset: u64 },
+    Rows { keys: u64, values: Option<(u64, TypeId)>, base: i64 },
+}
+
+/// What is in a node.
+enum Held<'d> {
+    One(Value<'d>),
+    Pair(Value<'d>, Value<'d>),
 }
 
 impl<'d> Walk<'_, 'd> {
+    /// Whether what is in a node is a pair of key and value.
+    fn has_pairs(&self) -> bool {
+        match self.place {
+            BoundPlace::Rows { values, .. } => values.is_some(),
+            _ => self.pair().is_some(),
+        }
+    }
+
+    fn held(&self, node: u32, site: SiteId) -> Held<'d> {
+        let at = |address, ty| self.whole.elsewhere(Spot::Memory(address), ty);
+        if let BoundPlace::Rows { keys, values, base } = self.place {
+            let nth = |offset, ty| at(self.in_row(node, offset, ty, base, site), ty);
+            let key = nth(keys, self.element);
+            return match values {
+                Some((offset, ty)) => Held::Pair(key, nth(offset, ty)),
+                None => Held::One(key),
+            };
+        }
+        let element = at(self.address(node, site), self.element);
+        let part = |member: &Member<'_>| element.clone().part(member).ok();
+        match self.pair().and_then(|(key, value)| Some((part(&key)?, part(&value)?))) {
+            Some((key, value)) => Held::Pair(key, value),
+            None => Held::One(element),
+        }
+    }
+
+    /// The memory that has to be there for the element and the next node to be read: its address and how many bytes.
+    fn read_first(&self, node: u32, site: SiteId) -> (Expr, u64) {
+        match self.place {
+            BoundPlace::Inside(_) => (bound(node), self.size),
+            BoundPlace::Before { size, .. } => (self.address(node, site), size),
+            BoundPlace::Rows { .. } => (node_of(node, site), self.size),
+        }
+    }
+
     /// The address of a node's element.
     fn address(&self, node: u32, site: SiteId) -> Expr {
         match self.place {
@@ -326,7 +397,17 @@ impl<'d> Walk<'_, 'd> {
                 let within = offset.cast_signed().wrapping_sub(size.cast_signed());
                 add(bound(base), add(end, number(within), site), site)
             }
+            BoundPlace::Rows { keys, base, .. } => self.in_row(node, keys, self.element, base, site),
         }
+    }
+
+    /// The address of a cursor's element in the row at `offset`.
+    fn in_row(&self, node: u32, offset: u64, ty: TypeId, base: i64, site: SiteId) -> Expr {
+        let size = bytes_of(self.whole, ty).unwrap_or(0);
+        let index = binary(BinaryOp::UnsignedShiftRight, bound(node), number(CURSOR_INDEX), site);
+        let index = binary(BinaryOp::And, index, number(0xff), site);
+        let start = add(node_of(node, site), number(offset.cast_signed() - base * size), site);
+        add(start, multiply(index, size, site), site)
     }
 
     /// The members of an element that is a pair of key and value.
@@ -344,6 +425,24 @@ impl<'d> Walk<'_, 'd> {
         let [first, second] = names.map(|name| module.find_member(record, name).ok()??.pop());
         Some((first?, second?))
     }
+}
+
+/// Where a cursor has its number ([`Builtin::btree_next`]).
+const CURSOR_INDEX: i64 = 48;
+
+/// The address of a cursor's node.
+fn node_of(cursor: u32, site: SiteId) -> Expr {
+    binary(BinaryOp::And, bound(cursor), number((1 << CURSOR_INDEX) - 1), site)
+}
+
+/// The record that a value is or points to, if it is shown in braces.
+fn record_of<'d>(value: &Value<'d>) -> Option<Value<'d>> {
+    let record = match value.resolved().ok()?.1 {
+        Type::Pointer { .. } => value.clone().element(number(0)).ok()?,
+        _ => value.clone(),
+    };
+    let in_braces = matches!(record.resolved(), Ok((_, Type::Record { variants: None, .. })));
+    (in_braces && super::contents(&record).is_none()).then_some(record)
 }
 
 fn bytes_of(whole: &Value<'_>, ty: TypeId) -> Option<i64> {
