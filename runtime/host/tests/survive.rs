@@ -15,8 +15,8 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use rstap_host::backend::Verdict;
-use rstap_host::backend::ptrace::sys;
-use rstap_host::process::status;
+use rstap_host::backend::ptrace::sys::{self, Resume, Status};
+use rstap_host::process::{maps, status};
 use rstap_program::{CodeKind, ProcessFilter};
 use support::{Maker, RAN, Target, build, existing, tracer};
 use survivor::Survivor;
@@ -205,6 +205,45 @@ fn a_stopped_thread_comes_back_from_what_tracers_had_it_do() {
     assert_eq!(tracer.clean(survivor.pid()).expect("it can be attached to").sessions, 1);
     survivor.must_be_alive("in the end");
     assert_eq!(survivor.memory_of_ours(), [""; 0]);
+    survivor.finish();
+}
+
+/// Debug registers stay set when who set them has died: what they watch is written all the same.
+#[test]
+fn a_thread_watched_by_a_dead_tracer_goes_on() {
+    const CONTROL: usize = 7;
+    /// The first register is enabled, for writes of eight bytes.
+    const WRITES: u64 = 1 | 0b1001 << 16;
+    let target = build("survivor.c", &["-rdynamic"]);
+    let library = build("library.c", &["-shared", "-fPIC"]);
+    let mut survivor = Survivor::start(&target.path, "1");
+    let base = maps::read(survivor.pid()).expect("it lives")[0].start;
+    Tracing::prepare(&survivor, &target, &library).kill_when(|| survivor.memory_of_ours().len() == 3);
+    let done = base + target.offset("workers").0;
+    let worker = status::threads(survivor.pid()).into_iter().max().expect("it has threads");
+    let hold = || {
+        sys::seize(worker, 0).and_then(|()| sys::interrupt(worker)).expect("nobody traces it");
+        sys::wait(worker, true).expect("it stops");
+    };
+    // The end of a thread ends its tracing as its death does.
+    let in_a_tracer = |work: &(dyn Fn() + Sync)| std::thread::scope(|scope| drop(scope.spawn(work)));
+    in_a_tracer(&|| {
+        hold();
+        sys::set_debug_register(worker, 0, done).expect("it can be watched");
+        sys::set_debug_register(worker, CONTROL, WRITES).expect("it can be watched");
+        sys::resume(worker, Resume::Run, 0).expect("it is stopped");
+        let news = sys::wait(worker, true).expect("it is watched");
+        assert_eq!(news, Some((worker, Status::Stopped(libc::SIGTRAP, 0))));
+        assert_eq!(sys::signal_info(worker).map(|info| info.code()), Ok(libc::TRAP_HWBKPT));
+        sys::resume(worker, Resume::Run, 0).expect("it is stopped");
+    });
+    survivor.must_be_alive("watched");
+    in_a_tracer(&|| {
+        hold();
+        assert_eq!(sys::debug_register(worker, 0), Ok(done));
+        assert_ne!(sys::debug_register(worker, CONTROL).map(|value| value & 1), Ok(0));
+    });
+    survivor.must_be_alive("in the end");
     survivor.finish();
 }
 

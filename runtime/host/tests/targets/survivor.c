@@ -27,9 +27,9 @@ static unsigned long plain(unsigned long x) { return x * 6364136223846793005UL +
 static volatile int stop;
 static int count;
 static struct worker {
+    volatile unsigned long done;
     void (*work)(struct worker *);
     pthread_t id;
-    volatile unsigned long done;
     unsigned long x, y;
     char pad[64];
 } workers[MAX];

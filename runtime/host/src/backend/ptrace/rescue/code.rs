@@ -9,6 +9,7 @@
 //! | the kernel (`int3`) | behind a breakpoint of the table | goes on in the slot; without one, writes the byte back |
 //! | the kernel (`int3`) | in a slot | nothing: the tracer had moved the thread on and died |
 //! | the kernel (`int3`, step) | a step was under way | nothing: the step ended without its tracer |
+//! | the kernel (debug registers) | | nothing: only tracers set them, and this one died |
 //! | anything else | | the program's own: as if we were not there |
 //!
 //! Sources: Linux `arch/x86/include/uapi/asm/{sigcontext,ucontext}.h`, `struct kernel_sigaction`, sigaction(2).
@@ -54,11 +55,13 @@ rstap_rescue_handler:
     mov r10, [r8 + {STEPPING}]
     cmp ecx, {SI_KERNEL}
     je 2f
-    // TRAP_BRKPT to TRAP_HWBKPT while an instruction is stepped: the tracer died in the middle of it.
+    cmp ecx, {TRAP_HWBKPT}
+    je 9f
+    // TRAP_BRKPT or TRAP_TRACE while an instruction is stepped: the tracer died in the middle of it.
     test r10, r10
     jz 20f
     lea eax, [rcx - 1]
-    cmp eax, 3
+    cmp eax, 2
     ja 20f
 1:  mov qword ptr [r8 + {STEPPING}], 0
     ret
@@ -223,6 +226,7 @@ rstap_rescue_end:
     UC_RIP = const UC_RIP,
     SI_CODE = const SI_CODE,
     SI_KERNEL = const SI_KERNEL,
+    TRAP_HWBKPT = const libc::TRAP_HWBKPT,
     STEPPING = const offset_of!(Header, stepping),
     AREA_COUNT = const offset_of!(Header, area_count),
     AREAS = const offset_of!(Header, areas),
