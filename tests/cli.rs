@@ -242,6 +242,66 @@ fn switch_file_goes_on_in_numbered_files() {
 }
 
 #[test]
+fn a_session_in_the_background_is_stopped_by_the_number_that_was_printed() {
+    let path = scratch().join("background");
+    let name = path.to_str().expect("its path is UTF-8");
+    let script =
+        r#"probe begin { println("begin") } probe timer.s(100) { } probe end { println("end") warn("bye") }"#;
+    let outcome = rstap(&["-F", "-o", name, "-e", script], &Plan::default());
+    assert!(outcome.status.is_success(), "{}", stderr(&outcome));
+    let pid = stdout(&outcome).trim().parse().expect("a process id and nothing else");
+    // It is ready, so its signal handlers are there.
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGTERM).expect("it runs");
+    let holds = |suffix: &str, text: &str| {
+        wait_until(|| fs::read_to_string(format!("{name}{suffix}")).is_ok_and(|found| found == text));
+    };
+    holds("", "begin\nend\n");
+    holds(".err", "WARNING: bye\n");
+}
+
+#[test]
+fn what_goes_wrong_before_the_background_is_told_as_always() {
+    let path = scratch().join("not-background");
+    let name = path.to_str().expect("its path is UTF-8");
+    assert_fails(&["-F", "-o", name, "-e", "probe bgin { }"], &["probe point mismatch", "Pass 2"]);
+    assert_fails(
+        &["-F", "-o", name, "-x", "4194303", "-e", "probe process.end { println(1) }"],
+        &["4194303"],
+    );
+    assert_fails(
+        &["-F", "-o", "/nonexistent/out", "-e", "probe begin { exit() }"],
+        &["/nonexistent/out.err"],
+    );
+    assert_fails(&["-F", "-e", "probe begin { exit() }"], &["-o <FILE>"]);
+    let outcome = rstap(&["-F", "-o", name, "-e", "probe begin { println(7) exit() }"], &Plan::default());
+    assert!(outcome.status.is_success() && outcome.stdout.is_empty(), "{}", stderr(&outcome));
+    assert_eq!(fs::read_to_string(&path).expect("it was written"), "7\n");
+}
+
+/// Waits for what another process does, which may take as long as the machine is busy.
+fn wait_until(is_so: impl Fn() -> bool) {
+    while !is_so() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn the_name_of_the_output_file_may_have_a_date() {
+    let folder = scratch().join("dated");
+    fs::create_dir_all(&folder).expect("the scratch folder can be written");
+    let name = folder.join("out-%Y").to_str().expect("its path is UTF-8").to_owned();
+    let outcome = rstap(&["-o", &name, "-e", r#"probe begin { println("x") exit() }"#], &Plan::default());
+    assert!(outcome.status.is_success(), "{}", stderr(&outcome));
+    let names = fs::read_dir(&folder).expect("it is there").map(|entry| entry.expect("one").file_name());
+    let is_dated = |name: std::ffi::OsString| {
+        let year = name.to_str().and_then(|name| name.strip_prefix("out-")?.parse::<u32>().ok());
+        year.is_some_and(|year| year >= 2020)
+    };
+    let dated: Vec<bool> = names.map(is_dated).collect();
+    assert!(!dated.is_empty() && dated.iter().all(|dated| *dated), "{dated:?}");
+}
+
+#[test]
 fn output_goes_on_in_other_files_when_one_is_full() {
     let path = scratch().join("rotated");
     let name = path.to_str().expect("its path is UTF-8");

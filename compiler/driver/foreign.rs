@@ -27,7 +27,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("-B", "there is no kernel module, so nothing is passed to its build"),
     ("-r", "scripts run on the machine they are compiled on"),
     ("-q", "there is no report on how much of the library a script covers; -p2 shows what is used of it"),
-    ("-F", "start rstap in the background and stop it with a signal: rstap -o FILE SCRIPT &"),
     ("--rlimit-as", "set limits in the shell: ulimit -v"),
     ("--rlimit-cpu", "set limits in the shell: ulimit -t"),
     ("--rlimit-nproc", "set limits in the shell: ulimit -u"),

@@ -3,6 +3,7 @@
 //! Standard output belongs to the script, standard error to rstap. The status is 0, or 1 when a pass failed, a
 //! run-time error ended the session, or the command of `-c` failed (stap(1), EXIT STATUS).
 
+mod background;
 mod debuginfod;
 mod disk;
 mod foreign;
@@ -18,7 +19,12 @@ use options::Task;
 fn main() -> ExitCode {
     report_bugs_in_a_line();
     let done = match options::from_command_line() {
-        Task::Script(options) => passes::run(&options),
+        Task::Script(options) => match options.output.as_ref().filter(|_| options.background) {
+            Some(output) => {
+                return background::run(output, |ready| passes::run(&options, Some(ready)));
+            }
+            None => passes::run(&options, None),
+        },
         Task::Cleanup { pid, verbose } => run::clean_up(pid, verbose),
     };
     if done { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -58,6 +58,9 @@ struct Given {
     /// With -o: go on in another file after MEGABYTES (FILE.0, FILE.1, …); N,COUNT keeps the last COUNT of them
     #[arg(short = 'S', value_name = "MEGABYTES", requires = "output", value_parser = rotation)]
     rotation: Option<Rotation>,
+    /// With -o: go on in the background once the probes are in, and print the process id; messages go to FILE.err
+    #[arg(short = 'F', requires = "output", conflicts_with = "command")]
+    background: bool,
     /// End after SECONDS
     #[arg(short = 'T', value_name = "SECONDS")]
     timeout: Option<u64>,
@@ -243,6 +246,8 @@ pub struct Options {
     pub last_pass: u8,
     pub output: Option<PathBuf>,
     pub rotation: Option<Rotation>,
+    /// -F
+    pub background: bool,
     pub timeout: Option<Duration>,
     pub limits: Limits,
     pub globals: Vec<(String, String)>,
@@ -360,6 +365,7 @@ fn options(given: Given) -> Result<Options, String> {
         last_pass: given.last_pass,
         output: given.output,
         rotation: given.rotation,
+        background: given.background && given.last_pass == 5,
         timeout: given.timeout.map(Duration::from_secs),
         limits,
         globals: given.globals.iter().map(|g| pair("-G", g)).collect::<Result<_, _>>()?,

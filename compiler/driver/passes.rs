@@ -21,9 +21,10 @@ use crate::debuginfod::Client;
 use crate::disk::{Disk, Store};
 use crate::options::{Dump, Main, Options, Watch};
 use crate::run;
+use rstap_host::Ready;
 
-/// Runs the passes; whether all went well.
-pub fn run(options: &Options) -> bool {
+/// Runs the passes, and `ready` when the probes are in; whether all went well.
+pub fn run(options: &Options, ready: Option<Ready>) -> bool {
     let store = Store::default();
     let target = match options.watch {
         Watch::Pid(pid) => Some(pid),
@@ -33,7 +34,7 @@ pub fn run(options: &Options) -> bool {
     let disk = Rc::new(Disk::new(&store, &options.debug_roots, debuginfod, target));
     let mut passes =
         Passes { options, sources: SourceMap::default(), tapset: Tapset::embedded(), failed: false };
-    passes.run(disk).is_some() && !passes.failed
+    passes.run(disk, ready).is_some() && !passes.failed
 }
 
 /// What the passes share: the options, the texts, and whether something was said that fails the run.
@@ -45,7 +46,7 @@ struct Passes<'o> {
 }
 
 impl Passes<'_> {
-    fn run(&mut self, disk: Rc<Disk<'_>>) -> Option<()> {
+    fn run(&mut self, disk: Rc<Disk<'_>>, ready: Option<Ready>) -> Option<()> {
         if let Main::Dump(what) = self.options.main {
             return show(&self.dump(what));
         }
@@ -69,7 +70,7 @@ impl Passes<'_> {
             return self.show_code(&script, &program);
         }
         drop(script);
-        let ran = run::run(program, self.options);
+        let ran = run::run(program, self.options, ready);
         if !ran {
             eprintln!("Pass 5: run failed.");
         }

@@ -10,9 +10,10 @@ use rstap_program::Program;
 
 use crate::debuginfod::Client;
 use crate::options::{Options, Watch};
+use rstap_host::Ready;
 
-/// Runs a program; whether all went well.
-pub fn run(program: Program, options: &Options) -> bool {
+/// Runs a program, and `ready` when its probes are in; whether all went well.
+pub fn run(program: Program, options: &Options, ready: Option<Ready>) -> bool {
     let host = HostOptions {
         target: match &options.watch {
             Watch::Command(command) => Target::Command(command.clone()),
@@ -34,7 +35,13 @@ pub fn run(program: Program, options: &Options) -> bool {
         Some(ring_bytes) => HostOptions { ring_bytes, ..host },
         None => host,
     };
-    match Session::new(program, host).and_then(Session::run) {
+    let session = Session::new(program, host).map(|mut session| {
+        if let Some(ready) = ready {
+            session.when_ready(ready);
+        }
+        session
+    });
+    match session.and_then(Session::run) {
         Ok(outcome) => outcome.status == 0,
         Err(error) => {
             eprintln!("error: {error}");

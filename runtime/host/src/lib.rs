@@ -28,6 +28,6 @@ mod tracers;
 pub use backend::ptrace::{Cleaned, command_words};
 pub use cleanup::clean;
 pub use running::Running;
-pub use session::{Backend, Options, Outcome, Session, SessionError, Target};
+pub use session::{Backend, Options, Outcome, Ready, Session, SessionError, Target};
 pub use sink::Rotation;
 pub use symbols::DebugPlaces;

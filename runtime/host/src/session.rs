@@ -229,8 +229,10 @@ fn system(what: &'static str, errno: nix::errno::Errno) -> SessionError {
     SessionError::System { what, error: errno.into() }
 }
 
+/// What is called when the probes are in.
+pub type Ready = Box<dyn FnOnce() + Send + Sync>;
+
 /// A session that has not run.
-#[derive(Debug)]
 pub struct Session {
     program: Program,
     options: Options,
@@ -242,6 +244,13 @@ pub struct Session {
     target: Option<Arc<Handle>>,
     ender: Ender,
     output: Option<File>,
+    ready: Option<Ready>,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        to.debug_struct("Session").field("options", &self.options).finish_non_exhaustive()
+    }
 }
 
 impl Session {
@@ -259,12 +268,28 @@ impl Session {
         initialise(&arena, &plan, &program).map_err(|_| SessionError::BadPlan)?;
         let modules = Modules::of(&program)?;
         let ender = Ender::new()?;
-        Ok(Session { program, options, arena, image, plan, modules, target, ender, output: None })
+        Ok(Session {
+            program,
+            options,
+            arena,
+            image,
+            plan,
+            modules,
+            target,
+            ender,
+            output: None,
+            ready: None,
+        })
     }
 
     /// What handlers print goes there, to a pipe perhaps, whatever the options say.
     pub fn write_to(&mut self, output: File) {
         self.output = Some(output);
+    }
+
+    /// To be called once begin probes have run and the probes are in, unless the session is over by then.
+    pub fn when_ready(&mut self, ready: Ready) {
+        self.ready = Some(ready);
     }
 
     /// Something to end it with from elsewhere.
@@ -273,7 +298,8 @@ impl Session {
     }
 
     /// Runs it to its end on the calling thread.
-    pub fn run(self) -> Result<Outcome, SessionError> {
+    pub fn run(mut self) -> Result<Outcome, SessionError> {
+        let ready = self.ready.take();
         crate::guard::prepare();
         sys::prepare_wake_ups().map_err(|errno| system("signals", errno))?;
         let signals = if self.options.handle_signals {
@@ -301,7 +327,7 @@ impl Session {
         };
         std::thread::scope(|scope| {
             let writer = scope.spawn(|| shared.output.run(sink, is_alive, || self.ender.end()));
-            let outcome = self.run_with_output(&shared, signals.as_ref());
+            let outcome = self.run_with_output(&shared, signals.as_ref(), ready);
             // Targets are free. If nobody reads the output, another ^C ends what is left.
             drop(signals);
             if let Some(timing) = &shared.timing {
@@ -330,6 +356,7 @@ impl Session {
         &self,
         shared: &Shared<'_>,
         signals: Option<&Signals>,
+        ready: Option<Ready>,
     ) -> Result<Outcome, SessionError> {
         let mut memory = WorkerMemory::new(&self.program);
         let mut worker = Worker::new(shared, &mut memory).ok_or(SessionError::BadImage)?;
@@ -348,6 +375,7 @@ impl Session {
             }
             tracers.begin(go_on);
             if go_on {
+                ready.into_iter().for_each(|ready| ready());
                 self.wait(shared, signals, &tracers);
             }
             Ok(tracers.finish())

@@ -1,10 +1,15 @@
 //! Where output goes: standard output, or a file that others follow when a script asks for the next one
 //! (`switch_file()`) or, with -S, when it is full.
 
+use std::collections::VecDeque;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Write};
 use std::num::NonZeroU64;
-use std::path::Path;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use crate::sys;
 
 /// When to go on in another file, and how many to keep (-S).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +33,10 @@ pub enum Sink {
 #[derive(Debug)]
 pub struct OutputFile {
     file: File,
-    name: String,
+    /// As given: with `%…` of strftime(3), which are replaced when a file is made.
+    name: PathBuf,
+    /// The files that are kept, this one last.
+    kept: VecDeque<PathBuf>,
     /// How many files there were before this one.
     number: u64,
     /// Bytes in this one.
@@ -39,15 +47,17 @@ pub struct OutputFile {
 impl Sink {
     /// A file that is open already.
     pub fn opened(file: File) -> Sink {
-        let name = "the given output".to_owned();
-        Sink::File(OutputFile { file, name, number: 0, written: 0, rotation: None })
+        let name = PathBuf::from("the given output");
+        let kept = VecDeque::from([name.clone()]);
+        Sink::File(OutputFile { file, name, kept, number: 0, written: 0, rotation: None })
     }
 
     /// Makes the file `path` (-o), or `path.0` if more will follow it.
     pub fn create(path: &Path, rotation: Option<Rotation>) -> io::Result<Sink> {
-        let name = path.display().to_string();
-        let file = File::create(name_of(&name, 0, rotation))?;
-        Ok(Sink::File(OutputFile { file, name, number: 0, written: 0, rotation }))
+        let first = path_of(path, 0, rotation);
+        let file = File::create(&first)?;
+        let (name, kept) = (path.to_owned(), VecDeque::from([first]));
+        Ok(Sink::File(OutputFile { file, name, kept, number: 0, written: 0, rotation }))
     }
 
     /// Writes all bytes.
@@ -74,7 +84,7 @@ impl Sink {
     pub fn name(&self) -> String {
         match self {
             Sink::Stdout => "standard output".to_owned(),
-            Sink::File(file) => name_of(&file.name, file.number, file.rotation),
+            Sink::File(file) => file.kept.back().unwrap_or(&file.name).display().to_string(),
         }
     }
 }
@@ -108,21 +118,37 @@ impl OutputFile {
     fn switch(&mut self) -> io::Result<()> {
         self.number += 1;
         self.written = 0;
-        self.file = File::create(name_of(&self.name, self.number, self.rotation))?;
-        let kept = self.rotation.and_then(|rotation| rotation.files);
-        if let Some(old) = kept.and_then(|kept| self.number.checked_sub(kept.get())) {
+        let path = path_of(&self.name, self.number, self.rotation);
+        self.file = File::create(&path)?;
+        self.kept.push_back(path);
+        let limit = self.rotation.and_then(|rotation| rotation.files).map_or(u64::MAX, NonZeroU64::get);
+        while self.kept.len() as u64 > limit {
             // Somebody may have taken it away already.
-            let _ = std::fs::remove_file(name_of(&self.name, old, self.rotation));
+            let _ = self.kept.pop_front().map(std::fs::remove_file);
+        }
+        // Only the last one is named in messages.
+        if limit == u64::MAX {
+            self.kept.drain(..self.kept.len() - 1);
         }
         Ok(())
     }
 }
 
 /// The first file has the name alone where no other need follow.
-fn name_of(name: &str, number: u64, rotation: Option<Rotation>) -> String {
-    match number {
-        0 if rotation.is_none() => name.to_owned(),
-        _ => format!("{name}.{number}"),
+fn path_of(name: &Path, number: u64, rotation: Option<Rotation>) -> PathBuf {
+    let mut path = dated(name).into_os_string();
+    if number > 0 || rotation.is_some() {
+        path.push(format!(".{number}"));
+    }
+    path.into()
+}
+
+/// A file's name with what `%` and a letter of strftime(3) stand for now.
+pub fn dated(name: &Path) -> PathBuf {
+    let bytes = name.as_os_str().as_bytes();
+    match bytes.contains(&b'%').then(|| sys::format_time(bytes)).flatten() {
+        Some(dated) => PathBuf::from(OsStr::from_bytes(&dated)),
+        None => name.to_owned(),
     }
 }
 
@@ -153,6 +179,14 @@ mod tests {
         let found = (0..=number).map(read).collect();
         std::fs::remove_dir_all(&folder).expect("it is removed");
         found
+    }
+
+    #[test]
+    fn a_name_may_have_a_date() {
+        let year = String::from_utf8(sys::format_time(b"%Y").expect("a year")).expect("digits");
+        assert_eq!(dated(Path::new("/tmp/out-%Y%%.txt")), PathBuf::from(format!("/tmp/out-{year}%.txt")));
+        assert_eq!(dated(Path::new("out")), PathBuf::from("out"));
+        assert_eq!(path_of(Path::new("%Y"), 3, None), PathBuf::from(format!("{year}.3")));
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! Raw calls that belong to no backend: the time-stamp counter, the local time zone, recovery from a crash in handler
+//! Raw calls that belong to no backend: the time-stamp counter, the local time, recovery from a crash in handler
 //! code.
 
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 
 /// The processor's time-stamp counter.
 pub fn cycles() -> u64 {
@@ -21,6 +21,23 @@ pub fn time_zone() -> (i64, String) {
         }
         (local.tm_gmtoff, CStr::from_ptr(local.tm_zone).to_string_lossy().into_owned())
     }
+}
+
+/// The local time in a format of strftime(3). `None`: the format has a NUL byte, or gives nothing or too much.
+pub fn format_time(format: &[u8]) -> Option<Vec<u8>> {
+    let format = CString::new(format).ok()?;
+    let mut text = vec![0_u8; 4096];
+    // SAFETY: `now`, `local` and `text` are of this frame; strftime writes no more than the length given.
+    let written = unsafe {
+        let now = libc::time(std::ptr::null_mut());
+        let mut local: libc::tm = std::mem::zeroed();
+        if libc::localtime_r(&now, &mut local).is_null() {
+            return None;
+        }
+        libc::strftime(text.as_mut_ptr().cast(), text.len(), format.as_ptr(), &local)
+    };
+    text.truncate(written);
+    (written > 0).then_some(text)
 }
 
 /// Sends a signal to one thread; whether there was such a thread, to which we may.
