@@ -55,6 +55,9 @@ impl Lowerer<'_, '_> {
                 self.binary(*op, left, right, expr.token)
             }
             ExprKind::Ternary(condition, then, otherwise) => {
+                if let Some(chosen) = chosen(condition, then, otherwise) {
+                    return self.expr(chosen);
+                }
                 let condition = Box::new(self.expr(condition));
                 let (then, otherwise) = (Box::new(self.expr(then)), Box::new(self.expr(otherwise)));
                 ir::Expr { ty: then.ty, kind: ir::ExprKind::Ternary(condition, then, otherwise) }
@@ -350,4 +353,13 @@ fn string(kind: ir::ExprKind) -> ir::Expr {
 
 fn unary(op: ir::UnaryOp, operand: ir::Expr) -> ir::Expr {
     long(ir::ExprKind::Unary(op, Box::new(operand)))
+}
+
+/// Which result a conditional has, if that is known.
+pub(super) fn chosen<'e>(condition: &Expr, then: &'e Expr, otherwise: &'e Expr) -> Option<&'e Expr> {
+    match condition.kind {
+        ExprKind::Long(0) => Some(otherwise),
+        ExprKind::Long(_) => Some(then),
+        _ => None,
+    }
 }

@@ -5,6 +5,7 @@ use rstap_abi::layout::{order, stat_op};
 use rstap_syntax::ast::{SortBy, StatOp};
 
 use super::Lowerer;
+use super::expr::chosen;
 use crate::hir::{Expr, ExprKind, Foreach, Place, Print, Printed, Stat, Stmt, Var};
 use crate::ir::{self, Directive};
 use crate::types::Ty;
@@ -84,6 +85,9 @@ impl Lowerer<'_, '_> {
                 ir::Stmt::Print(format, self.site(expr.token))
             }
             ExprKind::Ternary(condition, then, otherwise) => {
+                if let Some(chosen) = chosen(condition, then, otherwise) {
+                    return self.effect(chosen);
+                }
                 let condition = self.expr(condition);
                 let (then, otherwise) = (self.effect(then), self.effect(otherwise));
                 ir::Stmt::If(condition, then, otherwise)

@@ -166,10 +166,12 @@ impl Resolver<'_, '_, '_> {
     }
 
     fn ternary(&mut self, condition: &ast::Expr, then: &ast::Expr, otherwise: &ast::Expr) -> ExprKind {
+        // What @defined rules out must not be looked at. Of another constant the types are still to be compared.
+        let chooses = asks_what_is_defined(condition);
         let condition = self.boxed(condition);
         match condition.kind {
-            ExprKind::Long(0) => self.expr_kind(otherwise),
-            ExprKind::Long(_) => self.expr_kind(then),
+            ExprKind::Long(0) if chooses => self.expr_kind(otherwise),
+            ExprKind::Long(_) if chooses => self.expr_kind(then),
             _ => ExprKind::Ternary(condition, self.boxed(then), self.boxed(otherwise)),
         }
     }
@@ -483,6 +485,13 @@ fn within(literal: Span, len: usize, at: usize) -> Span {
 /// A literal's text: strings end at a NUL.
 pub(super) fn up_to_nul(text: &[u8]) -> Vec<u8> {
     text.iter().copied().take_while(|&b| b != 0).collect()
+}
+
+fn asks_what_is_defined(condition: &ast::Expr) -> bool {
+    let mut asks = false;
+    let mut look = |e: &ast::Expr| asks |= matches!(e.kind, ast::ExprKind::Defined(_));
+    crate::ast_walk::each_expr(condition, &mut look);
+    asks
 }
 
 /// The answer of `@defined(expr)`: whether all target variables in it exist. `exists` is asked about each, and told
