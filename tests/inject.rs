@@ -68,6 +68,36 @@ fn probes_come_and_go_under_load() {
     assert_unharmed(server);
 }
 
+/// Handlers that are mostly done without a call must not become slow unnoticed: what their code is to be like is told by
+/// the code itself.
+#[test]
+fn small_handlers_need_no_preparation() {
+    let path = program("server").display().to_string();
+    let (quick, slow) = (", which needs no preparation", "");
+    for (handler, report, how) in [
+        ("n++", "println(n)", quick),
+        ("n += $count * 3 - $thread", "println(n)", quick),
+        ("a[$count % 64]++", "foreach (k in a) println(a[k])", quick),
+        ("s <<< $count", "print(@hist_linear(s, 0, 9, 1))", quick),
+        ("l[$thread] <<< $count", "foreach (k in l) print(@hist_log(l[k]))", quick),
+        ("if ($count == -1) exit()", "", quick),
+        ("if ($count & 1) n++; else a[$thread]++", "foreach (k in a) println(a[k], n)", quick),
+        ("a[tid()]++", "foreach (k in a) println(a[k])", quick),
+        ("n++; a[$count]++", "foreach (k in a) println(a[k], n)", slow),
+        ("printf(\"%d\\n\", $count)", "", slow),
+        ("n = $count", "println(n)", slow),
+    ] {
+        let script = format!(
+            "global n, a, s, l probe process(\"{path}\").function(\"work\") {{ {handler} }} probe end {{ {report} }}"
+        );
+        let outcome = inject(&["-vv", "-w", "-e", &script, "-c", &path]);
+        let said = text(&outcome.stderr);
+        let jumps = said.lines().find_map(|line| line.split_once(" jumps to 0x"));
+        let said_how = jumps.map(|(_, to)| to.trim_start_matches(|c: char| c.is_ascii_hexdigit()));
+        assert_eq!(said_how, Some(how), "{handler}: {said}");
+    }
+}
+
 /// What programs are, by how they are built.
 const KINDS: &[(&str, &[&str])] = &[
     ("static", &["cc", "-static"]),

@@ -43,13 +43,21 @@ fn write_handlers(program: &Program, out: &mut String) -> std::fmt::Result {
     let image = &program.image;
     let (at, count) = (u32_at(image, 16) as usize, u32_at(image, 20) as usize);
     writeln!(out, "# handlers")?;
+    // Handlers stand at the image's end, and their quick forms behind them.
+    let starts: Vec<u32> = (0..count)
+        .flat_map(|index| [0, 7].map(|field| u32_at(image, at + index * HANDLER_ENTRY + field * 4)))
+        .collect();
     for index in 0..count {
         let entry = at + index * HANDLER_ENTRY;
         let field = |number: usize| u32_at(image, entry + number * 4);
         let code = field(0);
-        // Handlers stand at the image's end, in order.
-        let end = if index + 1 < count { u32_at(image, entry + HANDLER_ENTRY) } else { image.len() as u32 };
-        write!(out, "handler {index}: code {code:#x}+{:#x}, stack {} bytes, locks", end - code, field(3))?;
+        let end =
+            |code| starts.iter().copied().filter(|start| *start > code).min().unwrap_or(image.len() as u32);
+        write!(out, "handler {index}: code {code:#x}+{:#x}", end(code) - code)?;
+        if field(7) != 0 {
+            write!(out, ", quick form {:#x}+{:#x}", field(7), end(field(7)) - field(7))?;
+        }
+        write!(out, ", stack {} bytes, locks", field(3))?;
         let locks = (0..field(2) as usize).map(|lock| LockEntry {
             global: u64_at(image, field(1) as usize + lock * size_of::<LockEntry>()),
             part: 0,

@@ -19,7 +19,7 @@ use rstap_abi::context::Context;
 use rstap_abi::layout::{GlobalShape, SHARDED, VALUE};
 use rstap_abi::record::NO_SITE;
 use rstap_program::ArenaPlan;
-use rstap_sema::ir::{FuncId, GlobalId, KeyId, LocalId, Script, SiteId, Type};
+use rstap_sema::ir::{FuncId, GlobalId, KeyId, LocalId, Script, SiteId, Stmt, Type};
 use std::mem::offset_of;
 
 use crate::constants::Constants;
@@ -27,6 +27,7 @@ use crate::frame::{Frame, Slot};
 use crate::handler::ending_functions;
 use crate::key::KeptKey;
 use crate::needs::Needs;
+use crate::quick;
 
 /// How a script function ended, its first result.
 pub(crate) mod status {
@@ -48,17 +49,16 @@ pub(crate) struct Unit<'a> {
     /// By `FuncId`: whether the function can end the handler that called it.
     pub(crate) ending: Vec<bool>,
     pub(crate) needs: Needs,
+    /// Handlers that have a quick form, and what is left of their bodies there.
+    pub(crate) quick: Vec<(usize, Vec<Stmt>)>,
 }
 
 impl<'a> Unit<'a> {
     pub(crate) fn new(script: &'a Script, arena: &'a ArenaPlan) -> Unit<'a> {
-        Unit {
-            script,
-            arena,
-            constants: Constants::default(),
-            ending: ending_functions(script),
-            needs: Needs::of(script),
-        }
+        let needs = Needs::of(script);
+        let quick = quick::forms(script, arena, &needs);
+        let (constants, ending) = (Constants::default(), ending_functions(script));
+        Unit { script, arena, constants, ending, needs, quick }
     }
 }
 
@@ -116,6 +116,8 @@ pub(crate) struct LoopExits {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Role {
     Handler,
+    /// The quick form of a handler: what would call something declines instead.
+    Quick,
     /// Its result type and, for a string, the buffer for it.
     Function(Option<Type>, Option<Value>),
 }
@@ -368,6 +370,9 @@ impl<'u, 's, 'b> Emitter<'u, 's, 'b> {
 
     /// Faults.
     pub(crate) fn raise(&mut self, fault: rstap_abi::fault::Fault, site: Option<SiteId>) {
+        if matches!(self.role, Role::Quick) {
+            return self.leave(status::DECLINED, None);
+        }
         let code = self.builder.ins().iconst(I32, fault as i64);
         self.store(code, offset_of!(Context, fault));
         let site = self.site(site);
@@ -379,6 +384,13 @@ impl<'u, 's, 'b> Emitter<'u, 's, 'b> {
 
     /// Calls a builtin with all its arguments but the context.
     pub(crate) fn call(&mut self, builtin: Builtin, args: &[Value], site: Option<SiteId>) -> Option<Value> {
+        if matches!(self.role, Role::Quick) {
+            self.leave(status::DECLINED, None);
+            // Nobody comes to what follows.
+            let block = self.block();
+            self.enter(block);
+            return Some(self.long(0));
+        }
         let signature = self.signature(builtin);
         let table = self.load_fixed(offset_of!(Context, builtins));
         let flags = MemFlagsData::trusted().with_readonly().with_can_move();
@@ -515,5 +527,12 @@ pub(crate) fn function_signature(function: &rstap_sema::ir::Function) -> Signatu
 pub(crate) fn handler_signature() -> Signature {
     let mut signature = Signature::new(CallConv::SystemV);
     signature.params.push(AbiParam::new(I64));
+    signature
+}
+
+/// A handler's quick form takes the context, and says whether it has declined.
+pub(crate) fn quick_signature() -> Signature {
+    let mut signature = handler_signature();
+    signature.returns.push(AbiParam::new(I64));
     signature
 }

@@ -149,6 +149,8 @@ impl Emitter<'_, '_, '_> {
                 found
             }
             ExprKind::Regex(subject, pattern, captures) => self.regex(subject, pattern, *captures),
+            ExprKind::Builtin(Builtin::pid, ..) => self.unsigned_field(offset_of!(Context, pid)),
+            ExprKind::Builtin(Builtin::tid, ..) => self.unsigned_field(offset_of!(Context, tid)),
             ExprKind::Builtin(builtin, args, site) => {
                 let (words, operands) = self.words(args);
                 let result = self.call(*builtin, &words, Some(*site));
@@ -169,6 +171,11 @@ impl Emitter<'_, '_, '_> {
             ExprKind::EntryValue(at) => self.entry_value(*at, Type::Long).0,
             other => panic!("pass 2 typed {other:?} as a long"),
         }
+    }
+
+    fn unsigned_field(&mut self, at: usize) -> Value {
+        let field = self.load32(at);
+        self.builder.ins().uextend(I64, field)
     }
 
     fn regex(&mut self, subject: &Expr, pattern: &Pattern, captures: bool) -> Value {

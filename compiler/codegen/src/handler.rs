@@ -14,7 +14,9 @@ use rstap_abi::fault::Fault;
 use rstap_sema::ir::visit::{assigned_local, each_expr, each_expr_in, each_statement, expressions};
 use rstap_sema::ir::{self, ExprKind, Local, LocalId, Place, Script, Stmt, Type};
 
-use crate::emitter::{Emitter, Home, Landing, Role, Unit, function_signature, handler_signature, status};
+use crate::emitter::{
+    Emitter, Home, Landing, Role, Unit, function_signature, handler_signature, quick_signature, status,
+};
 
 /// Compiles a script function to CLIF.
 pub(crate) fn function(
@@ -47,14 +49,26 @@ pub(crate) fn handler(
     })
 }
 
-fn build<'s>(
-    unit: &mut Unit<'s>,
+/// Compiles the quick form of a handler to CLIF. `number`: its own.
+pub(crate) fn quick(
+    unit: &mut Unit,
+    memory: &mut FunctionBuilderContext,
+    (index, body): &(usize, Vec<Stmt>),
+    number: u32,
+    target: TargetFrontendConfig,
+) -> Function {
+    let locals = &unit.script.handlers[*index].locals;
+    build(unit, memory, number, false, quick_signature(), target, |_| (Role::Quick, 0, locals, body))
+}
+
+fn build<'b>(
+    unit: &mut Unit,
     memory: &mut FunctionBuilderContext,
     number: u32,
     counted: bool,
     signature: Signature,
     target: TargetFrontendConfig,
-    parts: impl FnOnce(&[Value]) -> (Role, u32, &'s [Local], &'s [Stmt]),
+    parts: impl FnOnce(&[Value]) -> (Role, u32, &'b [Local], &'b [Stmt]),
 ) -> Function {
     let mut function = Function::with_name_signature(UserFuncName::user(0, number), signature);
     let mut builder = FunctionBuilder::new(&mut function, memory);
@@ -178,6 +192,10 @@ impl Emitter<'_, '_, '_> {
         match self.role {
             Role::Handler => {
                 self.builder.ins().return_(&[]);
+            }
+            Role::Quick => {
+                let declined = self.long(i64::from(matches!(status, status::DECLINED | status::FAULT)));
+                self.builder.ins().return_(&[declined]);
             }
             Role::Function(..) => {
                 let status = self.long(status);

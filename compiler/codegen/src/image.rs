@@ -1,7 +1,7 @@
 //! Puts the image together, as `rstap_abi::image` describes it:
 //!
 //! ```text
-//! header · constants · handler table · probe table · lock sets · conditions · code (functions, then handlers)
+//! header · constants · handler table · probe table · lock sets · conditions · code (functions, handlers, quick forms)
 //! ```
 
 use rstap_abi::ABI_VERSION;
@@ -26,6 +26,8 @@ pub(crate) struct PlacedHandler {
     pub(crate) stack_bytes: u32,
     /// Bits of `rstap_abi::image::needs`.
     pub(crate) needs: u32,
+    /// Where its quick form is.
+    pub(crate) quick: Option<usize>,
 }
 
 /// Makes the image.
@@ -81,6 +83,7 @@ pub(crate) fn assemble(
         push_u32(&mut image, list_at as u32);
         push_u32(&mut image, conditions.len() as u32);
         push_u32(&mut image, handler.needs);
+        push_u32(&mut image, handler.quick.map_or(0, |quick| (code_at + quick) as u32));
         set_at += set.len() * size_of::<LockEntry>();
         list_at += conditions.len() * size_of::<ConditionEntry>();
     }

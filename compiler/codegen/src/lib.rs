@@ -24,6 +24,7 @@ mod needs;
 mod parallel;
 mod place;
 mod print;
+mod quick;
 mod regex;
 mod shard;
 mod stack;
@@ -85,14 +86,23 @@ pub fn compile(script: &Script) -> Result<Program, CodegenError> {
     let (code, offsets) = code::place(&codes, code::target(Aim::Compile)?)?;
 
     let functions = script.functions.len();
+    let quick_from = functions + script.handlers.len();
     let frames: Vec<u32> = codes.iter().map(|code| code.frame_bytes).collect();
-    let stack = stack::needs(script, &frames[..functions], &frames[functions..]);
-    let handlers: Vec<PlacedHandler> = offsets[functions..]
+    let stack = stack::needs(script, &frames[..functions], &frames[functions..quick_from]);
+    let mut handlers: Vec<PlacedHandler> = offsets[functions..quick_from]
         .iter()
         .zip(stack)
         .zip(&unit.needs.handlers)
-        .map(|((code, stack_bytes), needs)| PlacedHandler { code: *code, stack_bytes, needs: *needs })
+        .map(|((code, stack_bytes), needs)| PlacedHandler {
+            code: *code,
+            stack_bytes,
+            needs: *needs,
+            quick: None,
+        })
         .collect();
+    for ((handler, _), code) in unit.quick.iter().zip(&offsets[quick_from..]) {
+        handlers[*handler].quick = Some(*code);
+    }
     Ok(Program {
         image: image::assemble(script, &arena, unit.constants, &handlers, &code)?,
         probes: probes(script),
@@ -118,7 +128,7 @@ pub fn clif(script: &Script) -> Result<String, CodegenError> {
     Ok(text)
 }
 
-/// Emits each function, then each handler, and hands on its number and its CLIF.
+/// Emits each function, then each handler, then the quick forms, and hands on its number and its CLIF.
 fn each_function(
     unit: &mut Unit<'_>,
     mut then: impl FnMut(usize, cranelift_codegen::ir::Function),
@@ -132,6 +142,12 @@ fn each_function(
     for index in 0..script.handlers.len() {
         then(script.functions.len() + index, handler::handler(unit, &mut memory, index as u32, target));
     }
+    let quick = std::mem::take(&mut unit.quick);
+    for (index, form) in quick.iter().enumerate() {
+        let number = script.functions.len() + script.handlers.len() + index;
+        then(number, handler::quick(unit, &mut memory, form, number as u32, target));
+    }
+    unit.quick = quick;
     Ok(())
 }
 

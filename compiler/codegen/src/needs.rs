@@ -169,7 +169,7 @@ fn is_plain(statement: &Stmt) -> bool {
     }
 }
 
-fn is_plain_effect(expr: &Expr) -> bool {
+pub(crate) fn is_plain_effect(expr: &Expr) -> bool {
     match &expr.kind {
         ExprKind::Assign(Place::Local(_) | Place::Global(_), value, _) => is_plain_value(value),
         ExprKind::Update { place: Place::Local(_) | Place::Global(_), op, operand, .. } => {
@@ -179,14 +179,17 @@ fn is_plain_effect(expr: &Expr) -> bool {
     }
 }
 
-fn is_plain_value(expr: &Expr) -> bool {
+pub(crate) fn is_plain_value(expr: &Expr) -> bool {
     if expr.ty != Type::Long {
         return false;
     }
     match &expr.kind {
-        ExprKind::Long(_) | ExprKind::Register(_) | ExprKind::Read(Place::Local(_) | Place::Global(_), _) => {
-            true
-        }
+        ExprKind::Long(_)
+        | ExprKind::Register(_)
+        | ExprKind::Bound(_)
+        | ExprKind::Builtin(Builtin::pid | Builtin::tid, ..)
+        | ExprKind::Read(Place::Local(_) | Place::Global(_), _) => true,
+        ExprKind::With(_, a, b) => is_plain_value(a) && is_plain_value(b),
         ExprKind::Unary(_, operand) => is_plain_value(operand),
         ExprKind::Binary(BinaryOp::Div | BinaryOp::Mod, a, b, _) => {
             is_plain_value(a) && matches!(b.kind, ExprKind::Long(number) if number != 0)

@@ -6,8 +6,8 @@ use std::sync::mpsc;
 use cranelift_codegen::Context;
 use cranelift_codegen::ir::Function;
 use cranelift_codegen::isa::OwnedTargetIsa;
+use rstap_sema::ir::Stmt;
 use rstap_sema::ir::visit::each_statement;
-use rstap_sema::ir::{Script, Stmt};
 
 use crate::code::{self, Aim, Code};
 use crate::emitter::Unit;
@@ -22,7 +22,7 @@ const FEWEST: usize = 8;
 
 /// The code of all functions, then that of all handlers.
 pub(crate) fn compile(unit: &mut Unit<'_>) -> Result<Vec<Code>, CodegenError> {
-    let aims = aims(unit.script);
+    let aims = aims(unit);
     let fast = aims.contains(&Aim::Run).then(|| code::target(Aim::Run)).transpose()?;
     let plain = code::target(Aim::Compile)?;
     let isa = |number: usize| -> &OwnedTargetIsa {
@@ -58,7 +58,8 @@ pub(crate) fn compile(unit: &mut Unit<'_>) -> Result<Vec<Code>, CodegenError> {
 
 /// Fast code for what probes in programs run. The others are run at most some times a second, and the runtime does most
 /// of their work.
-fn aims(script: &Script) -> Vec<Aim> {
+fn aims(unit: &Unit<'_>) -> Vec<Aim> {
+    let script = unit.script;
     let mut handlers = script.hot_handlers();
     script.conditions.iter().for_each(|condition| handlers[condition.handler.0 as usize] = true);
     let mut functions = vec![false; script.functions.len()];
@@ -68,7 +69,8 @@ fn aims(script: &Script) -> Vec<Aim> {
     let hot = functions.into_iter().chain(handlers);
     let bodies = script.functions.iter().map(|function| &function.body);
     let bodies = bodies.chain(script.handlers.iter().map(|handler| &handler.body));
-    bodies.zip(hot).map(|(body, hot)| if hot && is_short(body) { Aim::Run } else { Aim::Compile }).collect()
+    let aim = |(body, hot): (&Vec<Stmt>, bool)| if hot && is_short(body) { Aim::Run } else { Aim::Compile };
+    bodies.zip(hot).map(aim).chain(unit.quick.iter().map(|_| Aim::Run)).collect()
 }
 
 fn is_short(body: &[Stmt]) -> bool {

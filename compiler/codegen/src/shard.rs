@@ -311,6 +311,6 @@ impl Emitter<'_, '_, '_> {
 }
 
 /// Whether generated code adds to a statistic itself; a variance and a sketch are the runtime's to keep.
-fn is_added_to_here(shape: &StatShape) -> bool {
+pub(crate) fn is_added_to_here(shape: &StatShape) -> bool {
     !shape.variance && !shape.sketch
 }

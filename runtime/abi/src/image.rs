@@ -57,9 +57,12 @@ pub struct HandlerEntry {
     pub condition_count: u32,
     /// Bits of [`needs`].
     pub needs: u32,
+    /// Offset of its quick form: `extern "C" fn(*mut Context) -> u64`, which calls nothing, and has done all that the handler
+    /// does (0) or nothing of it (1). 0: it has none. Has to be asked for neither locks nor conditions.
+    pub quick: u32,
 }
 
-const _: () = assert!(size_of::<HandlerEntry>() == 28);
+const _: () = assert!(size_of::<HandlerEntry>() == 32);
 
 /// A condition of probe points, to be evaluated again after a handler, under its locks.
 #[repr(C)]

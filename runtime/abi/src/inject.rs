@@ -217,8 +217,8 @@ pub struct SiteEntry {
     pub first: u32,
     /// Their number.
     pub count: u32,
-    /// Address of the handler of its only probe, if that is a leaf: code of a few instructions that cannot fail, calls
-    /// nothing and uses general registers only, of a probe without a condition. 0 otherwise.
+    /// Address of the quick form of the handler of its only probe (`HandlerEntry::quick`), if that is a leaf: code of some
+    /// instructions that calls nothing and uses general registers only, of a probe without a condition. 0 otherwise.
     pub quick: u64,
     /// Not 0: that handler looks at registers.
     pub looks: u64,

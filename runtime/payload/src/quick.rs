@@ -1,9 +1,9 @@
-//! What the trampolines call whose handler is a leaf (`SiteEntry::quick`): the common path of [`crate::entry`] without
-//! all that such a handler does not need. It is called on the program's own stack, of which it needs as much as a
+//! What the trampolines call whose handler has a quick form (`SiteEntry::quick`): the common path of [`crate::entry`]
+//! without all that such code does not need. It is called on the program's own stack, of which it needs as much as a
 //! signal's frame has room for anyway, with nothing saved but the general registers that a call may change.
 //!
 //! Whatever is to be decided (the thread has no context yet, is in a handler, cannot be told from others, rstap is to be
-//! looked after) is left to [`rstap_payload_enter`], with everything as it was.
+//! looked after, the quick form has declined the hit) is left to [`rstap_payload_enter`], with everything as it was.
 
 use core::arch::naked_asm;
 use core::mem::offset_of;
@@ -86,6 +86,8 @@ pub unsafe extern "C" fn rstap_payload_quick() {
         "pop r8",
         "pop rdi",
         "pop rsi",
+        "test eax, eax",
+        "jnz 6f",
         "7:",
         // The arithmetic flags without popf, as in `entry`. A leaf leaves the others alone.
         "mov al, [rsp + 1]",
@@ -131,6 +133,9 @@ pub unsafe extern "C" fn rstap_payload_quick() {
         "add rcx, 16",
         "test rdx, rdx",
         "jnz 2b",
+        // The handler is to be run for this hit.
+        "6:",
+        "mov dword ptr [rcx + {state}], 0",
         // There is something to decide.
         "9:",
         "and dword ptr [rsp], {no_trap}",

@@ -60,10 +60,12 @@ fn entry(code: u32) -> Vec<u8> {
         conditions: 0,
         condition_count: 0,
         needs: needs::STATE,
+        quick: 0,
     };
     // Taken apart by name, so that a field that is added is missed here.
-    let HandlerEntry { code, locks, lock_count, stack_bytes, conditions, condition_count, needs } = entry;
-    let words = [code, locks, lock_count, stack_bytes, conditions, condition_count, needs];
+    let HandlerEntry { code, locks, lock_count, stack_bytes, conditions, condition_count, needs, quick } =
+        entry;
+    let words = [code, locks, lock_count, stack_bytes, conditions, condition_count, needs, quick];
     words.iter().flat_map(|word| word.to_le_bytes()).collect()
 }
 

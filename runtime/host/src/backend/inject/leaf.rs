@@ -1,6 +1,6 @@
-//! Handlers that are so small that a hit need not prepare anything for them: leaves. Told by their machine code, which
-//! is the whole truth: some instructions that run to a return, call nothing, use general registers only and little
-//! stack. What the image says of them must fit: no state, no locks, no condition.
+//! Quick forms of handlers for which a hit need not prepare anything: leaves. Told by their machine code, which is the
+//! whole truth: some instructions that run to a return, call nothing, use general registers only and little stack. What
+//! the image says of them must fit: no locks, no condition.
 
 use std::mem::offset_of;
 
@@ -12,14 +12,14 @@ use rstap_abi::image::{HandlerEntry, ImageHeader, ProbeEntry, needs};
 /// A handler that is one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leaf {
-    /// Where its code is in the image.
+    /// Where its quick form is in the image.
     pub code: u32,
     /// It looks at registers.
     pub looks: bool,
 }
 
 /// Most instructions of a leaf.
-const MOST: usize = 64;
+const MOST: usize = 160;
 /// Most bytes of stack that it uses.
 const STACK: u32 = 64;
 
@@ -50,13 +50,12 @@ pub fn of_probes(image: &[u8]) -> Vec<Option<Leaf>> {
 
 fn of_handler(image: &[u8], at: usize) -> Option<Leaf> {
     let field = |offset| word(image, at + offset);
-    let needed = field(offset_of!(HandlerEntry, needs))?;
-    let is_plain = needed & needs::STATE == 0
-        && field(offset_of!(HandlerEntry, lock_count))? == 0
+    let looks = field(offset_of!(HandlerEntry, needs))? & needs::REGISTERS != 0;
+    let is_plain = field(offset_of!(HandlerEntry, lock_count))? == 0
         && field(offset_of!(HandlerEntry, condition_count))? == 0;
-    let code = field(offset_of!(HandlerEntry, code))?;
-    let is_leaf = is_plain && is_leaf(image.get(code as usize..)?);
-    is_leaf.then_some(Leaf { code, looks: needed & needs::REGISTERS != 0 })
+    let code = field(offset_of!(HandlerEntry, quick))?;
+    let is_leaf = is_plain && code != 0 && is_leaf(image.get(code as usize..)?);
+    is_leaf.then_some(Leaf { code, looks })
 }
 
 /// Whether this code runs to a return without anything that a hit would have to prepare for.

@@ -82,6 +82,8 @@ struct Ready {
     trampoline: u64,
     copy: Slot,
     bytes: [u8; patch::JUMP],
+    /// All its handlers are leaves.
+    is_quick: bool,
 }
 
 /// The target's memory without what we have changed.
@@ -324,7 +326,12 @@ impl<H: Handlers> Tracer<H> {
                     ways.iter().flatten().all(|(tid, to)| sys::set_instruction_pointer(*tid, *to).is_ok());
                 if moved && write_group(s, address, &jumps) {
                     let first = jumps.first().map_or(0, |ready| ready.trampoline);
-                    self.report.say(2, format_args!("process {pid}: {address:#x} jumps to {first:#x}"));
+                    let how = if jumps.iter().all(|ready| ready.is_quick) {
+                        ", which needs no preparation"
+                    } else {
+                        ""
+                    };
+                    self.report.say(2, format_args!("process {pid}: {address:#x} jumps to {first:#x}{how}"));
                     written.push(address);
                 }
             }
@@ -404,6 +411,7 @@ fn make_jump(
         .zip(probes)
         .map(|(at, probes)| Some((*at, home.add_site(*at, probes, leaf_of(probes))?)))
         .collect::<Option<_>>()?;
+    let is_quick = probes.iter().all(|probes| leaf_of(probes).is_some());
     let ways: Vec<u64> = probes
         .iter()
         .map(|probes| if leaf_of(probes).is_some() { head + trampoline::QUICK } else { head })
@@ -420,7 +428,7 @@ fn make_jump(
     }
     home.area_near(jump.site())?.free = free;
     let sites = hits.into_iter().map(|(_, site)| site).collect();
-    Some(Ready { jump, sites, trampoline: place, copy, bytes })
+    Some(Ready { jump, sites, trampoline: place, copy, bytes, is_quick })
 }
 
 /// Writes the jumps of a wanted address; none of them, if one cannot be.

@@ -1,0 +1,24 @@
+// cc: -g -O2
+/* Functions whose probes mostly do little. */
+#define F(name) __attribute__((noinline)) void name(long x) { __asm__ volatile("" : : "r"(x)); }
+F(count)
+F(element)
+F(statistic)
+F(histogram)
+F(branch)
+F(several)
+F(thread)
+
+int main(void)
+{
+	for (long i = 0; i < 300; i++) {
+		count(i);
+		element(i * 7919);
+		statistic(i - 100);
+		histogram(i * 31);
+		branch(i);
+		several(i - 150);
+		thread(i);
+	}
+	return 0;
+}
