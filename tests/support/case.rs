@@ -66,7 +66,7 @@ impl Case {
             dir: dir.to_owned(),
             script,
             directives,
-            has_own_target: ["target.c", "target.cc", "target.go", "target.rs"]
+            has_own_target: ["target.c", "target.cc", "target.f90", "target.go", "target.rs"]
                 .iter()
                 .any(|name| dir.join(name).exists()),
         })

@@ -53,7 +53,7 @@ fn source_files(folder: &Path) -> Result<Vec<(String, String)>, String> {
 fn is_source(path: &Path) -> bool {
     path.extension()
         .and_then(OsStr::to_str)
-        .is_some_and(|extension| matches!(extension, "c" | "cc" | "go" | "h" | "rs"))
+        .is_some_and(|extension| matches!(extension, "c" | "cc" | "f90" | "go" | "h" | "rs"))
 }
 
 fn build(dir: &Path, name: &str, text: &str) -> Result<(), String> {
@@ -62,7 +62,9 @@ fn build(dir: &Path, name: &str, text: &str) -> Result<(), String> {
         let (stem, extension) = name.rsplit_once('.').unwrap_or((name, "c"));
         let compiler = if extension == "cc" { "c++" } else { "cc" };
         format!("{compiler} {name} {flags} -o {stem}")
-    } else if let Some(command) = first_line.strip_prefix("// build:") {
+    } else if let Some(command) =
+        ["// build:", "! build:"].iter().find_map(|start| first_line.strip_prefix(start))
+    {
         command.to_owned()
     } else {
         return Ok(());

@@ -33,7 +33,7 @@ pub use elf::{
 };
 pub use functions::{Function, Inline, InlinedCall, Instances, Listed, Range};
 pub use lines::{Line, MissingLine, Statement, Statements};
-pub use location::{BinaryOp, EntryValue, Expr, LocationError, Piece, Place, UnaryOp};
+pub use location::{BinaryOp, Elements, EntryValue, Expr, LocationError, Piece, Place, UnaryOp};
 pub use module::Module;
 pub use names::demangle;
 pub use pattern::{Glob, Lines, Pattern, PatternError};

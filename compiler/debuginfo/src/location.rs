@@ -69,6 +69,8 @@ pub enum Expr {
     Parameter(DieRef),
     /// One of several values, by where the function was called from.
     ByCaller(Box<EntryValue>),
+    /// The address of the object whose type has the expression.
+    Object,
     /// `size` bytes at the address, zero-extended.
     Load {
         /// Where.
@@ -98,6 +100,15 @@ pub enum Expr {
         /// Value if it is 0.
         otherwise: Box<Expr>,
     },
+}
+
+/// The elements of an array that has a descriptor, whose address is [`Expr::Object`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Elements {
+    /// Address of the first element.
+    pub start: Expr,
+    /// Bytes from one element to the next one in each dimension; none if they are one behind the other.
+    pub strides: Vec<Expr>,
 }
 
 /// Operations on one value.
@@ -185,6 +196,7 @@ impl fmt::Display for Expr {
             Expr::EntryValue(e) => write!(f, "entry({e})"),
             Expr::ByCaller(entry) => write!(f, "one of {}", entry.cases.len()),
             Expr::Parameter(_) => write!(f, "parameter"),
+            Expr::Object => write!(f, "object"),
             Expr::Load { address, size } => write!(f, "load{size}({address})"),
             Expr::Unary(op, e) => write!(f, "{op:?}({e})"),
             Expr::Binary(op, a, b) => write!(f, "{op:?}({a}, {b})"),
@@ -251,18 +263,39 @@ impl<'m, 'd> Spot<'m, 'd> {
         Ok(dimensions.map(|dimension| self.count_of(dimension)).collect())
     }
 
-    /// DW_AT_count, or one more than the distance of the bounds (DWARF 5, 5.13). The lower one is a constant.
+    /// DW_AT_count, or one more than the distance of the bounds (DWARF 5, 5.13).
     fn count_of(&self, dimension: &Die<'m, 'd>) -> Option<Expr> {
         if let Some(count) = dimension.attr(gimli::DW_AT_count) {
             return self.number_of(dimension, count);
         }
         let upper = self.number_of(dimension, dimension.attr(gimli::DW_AT_upper_bound)?)?;
-        let lower = dimension.attr(gimli::DW_AT_lower_bound).map_or(Some(0), crate::types::integer)?;
-        let more = 1i64.checked_sub(lower)?;
-        Some(match upper {
-            Expr::Constant(upper) => Expr::Constant(upper.checked_add(more)?),
-            upper => Expr::Binary(BinaryOp::Add, Box::new(upper), Box::new(Expr::Constant(more))),
+        let lower = match dimension.attr(gimli::DW_AT_lower_bound) {
+            Some(lower) => self.number_of(dimension, lower)?,
+            None => Expr::Constant(0),
+        };
+        let plus = |a, b| Expr::Binary(BinaryOp::Add, Box::new(a), Box::new(b));
+        Some(match (upper, lower) {
+            (Expr::Constant(upper), Expr::Constant(lower)) => {
+                Expr::Constant(upper.checked_sub(lower)?.checked_add(1)?)
+            }
+            (upper, Expr::Constant(lower)) => plus(upper, Expr::Constant(1i64.checked_sub(lower)?)),
+            (upper, lower) => {
+                let distance = Expr::Binary(BinaryOp::Sub, Box::new(upper), Box::new(lower));
+                plus(distance, Expr::Constant(1))
+            }
         })
+    }
+
+    /// Where the elements of an array type are, if they are not at the array's own place (DWARF 5, 5.18.1).
+    pub fn elements_of(&self, array: DieRef) -> Option<Elements> {
+        let array = self.data.die(array).ok()?;
+        let start = self.number_of(&array, array.attr(gimli::DW_AT_data_location)?)?;
+        let children = array.children().ok()?;
+        let dimensions = children.iter().filter(|child| child.tag() == gimli::DW_TAG_subrange_type);
+        let stride =
+            |dimension: &Die<'m, 'd>| self.number_of(dimension, dimension.attr(gimli::DW_AT_byte_stride)?);
+        let strides = dimensions.map(stride).collect::<Option<Vec<Expr>>>();
+        Some(Elements { start, strides: strides.unwrap_or_default() })
     }
 
     /// An attribute that is a constant, an expression or a reference to a variable (DWARF 5, 2.19).

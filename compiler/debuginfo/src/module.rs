@@ -15,7 +15,7 @@ use crate::elf::{
 use crate::functions::{self, Details, Function, Functions, InlinedCall, Instances, Listed, Range};
 use crate::labels::{self, Label};
 use crate::lines::{self, Line, Statements};
-use crate::location::{self, BinaryOp, CallSites, EntryValue, Expr, LocationError, Place};
+use crate::location::{self, BinaryOp, CallSites, Elements, EntryValue, Expr, LocationError, Place};
 use crate::names::demangle;
 use crate::pattern::{Lines, Pattern};
 use crate::plt::{self, PltEntry, Stub};
@@ -462,6 +462,15 @@ impl<'d> Module<'d> {
             TypeId::Die(die) => self.spot(variable, pc).counts_of(die).unwrap_or_default(),
             TypeId::Void => Vec::new(),
         }
+    }
+
+    /// Where the elements of an array type are, if its values are only descriptors of them.
+    pub fn elements(&self, array: TypeId) -> Option<Elements> {
+        let TypeId::Die(die) = array else { return None };
+        let debug = self.debug_elf.as_ref();
+        let anywhere =
+            location::Spot { data: &self.dwarf, elf: &self.elf, debug, frame: None, pc: LinkAddr(0) };
+        anywhere.elements_of(die)
     }
 
     /// The value that `asked`, the operand of an [`Expr::EntryValue`] or an [`Expr::Parameter`] in a place of the

@@ -266,7 +266,7 @@ fn substitute(expr: &Expr, registers: &Registers, at_entry: &dyn Fn(Asked) -> Op
             Expr::Register(number) => at_entry(Asked::Register(number))?,
             _ => return None,
         },
-        Expr::ByCaller(_) => return None,
+        Expr::ByCaller(_) | Expr::Object => return None,
         Expr::ThreadLocal(e) => Expr::ThreadLocal(inner(e)?),
         Expr::Load { address, size } => Expr::Load { address: inner(address)?, size: *size },
         Expr::Unary(op, e) => Expr::Unary(*op, inner(e)?),

@@ -243,6 +243,7 @@ impl<'m, 'd> Translator<'m, 'd> {
             Operation::ParameterRef { offset } => {
                 push_leaf(stack, Expr::Parameter(DieRef { unit: self.around.unit, offset: offset.0 }))?;
             }
+            Operation::PushObjectAddress => push_leaf(stack, Expr::Object)?,
             Operation::Deref { base_type, size, space: false } => {
                 let address = pop(stack)?;
                 let kind = self.kind_of(base_type)?;
@@ -618,7 +619,6 @@ mod tests {
 
     #[test]
     fn what_can_not_be_done_is_named() {
-        assert_eq!(place_of(&[0x97, 0x9f]), Err(unsupported("DW_OP_push_object_address")));
         assert_eq!(place_of(&[0x22]), Err(LocationError::StackUnderflow));
         assert_eq!(place_of(&[0x2f, 0xfd, 0xff]), Err(LocationError::TooLong));
         let doubling = [[0x12, 0x22]; 40].concat();

@@ -50,6 +50,8 @@ pub struct Surroundings<'m, 'd> {
     pub bias: Option<Expr>,
     /// The variable that is looked for, if it is one of a function.
     pub variable: Option<&'m Variable<'d>>,
+    /// The address of what is described, if a type's expressions are evaluated.
+    pub object: Option<Expr>,
     /// The instruction that is about to run.
     pub at: LinkAddr,
     /// Whether the registers are those at the function's entry.
@@ -106,7 +108,8 @@ impl Surroundings<'_, '_> {
         })
     }
 
-    fn expr(&self, expr: &debuginfo::Expr) -> Result<Expr, String> {
+    /// A number that the debug information computes; the reason where it can not be had here.
+    pub fn expr(&self, expr: &debuginfo::Expr) -> Result<Expr, String> {
         use debuginfo::Expr as D;
         Ok(match expr {
             D::Register(number) => register_half(*number, 0, self.site)?,
@@ -116,6 +119,7 @@ impl Surroundings<'_, '_> {
             D::EntryValue(value) if self.at_entry => self.expr(value)?,
             D::EntryValue(asked) => self.at_entry_of(asked)?,
             D::Parameter(_) => self.at_entry_of(expr)?,
+            D::Object => self.object.clone().ok_or("the address of its descriptor is not known here")?,
             D::ByCaller(entry) => self.by_caller(entry)?,
             D::Load { address, size } => load(self.expr(address)?, u64::from(*size), false, self.site),
             D::Unary(op, value) => self.unary(*op, self.expr(value)?),

@@ -375,6 +375,11 @@ impl Printer {
         }
         out.literal("[");
         match array.clone().element(number(0)) {
+            Ok(first) if array.is_descriptor() => {
+                let mut inside = Text::default();
+                self.inner(&first, depth + 1, self.deep, &mut inside);
+                out.convert(conversion::STRING, 0, self.unless_unreadable(&first, inside));
+            }
             Ok(first) => self.inner(&first, depth + 1, self.deep, out),
             Err(_) => out.literal("?"),
         }

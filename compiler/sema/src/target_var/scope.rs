@@ -172,7 +172,8 @@ impl<'d> CodeScope<'d> {
             && counts.contains(&None)
         {
             let counts = self.binary.module().counts(variable, array, self.pc());
-            let around = self.around(Some(variable), site);
+            let object = value.own_address().ok();
+            let around = Surroundings { object, ..self.around(Some(variable), site) };
             value.counts = counts.iter().map(|count| around.number(count.as_ref()?)).collect();
         }
         value
@@ -182,7 +183,7 @@ impl<'d> CodeScope<'d> {
     fn around<'v>(&'v self, variable: Option<&'v Variable<'d>>, site: SiteId) -> Surroundings<'v, 'd> {
         let (at, at_entry) = (self.pc(), self.frame.at_entry());
         let (module, bias) = (self.binary.module(), Some(self.bias(site)));
-        Surroundings { module, bias, variable, at, at_entry, site }
+        Surroundings { module, bias, variable, object: None, at, at_entry, site }
     }
 
     fn typed(&self, spot: Spot, ty: TypeId, site: SiteId) -> Value<'d> {
@@ -331,7 +332,8 @@ impl<'d> CodeScope<'d> {
         };
         let place = module.place(variable, self.pc());
         let at_entry = self.frame.at_entry();
-        let surroundings = Surroundings { module, bias, variable: None, at: self.pc(), at_entry, site };
+        let surroundings =
+            Surroundings { module, bias, variable: None, object: None, at: self.pc(), at_entry, site };
         let spot = match place {
             Ok(place) => surroundings.spot(&place),
             Err(error) => Spot::Gone(error.to_string()),
@@ -388,6 +390,15 @@ impl<'d> CodeScope<'d> {
                 AccessKind::Member(name) => value.member(name).map_err(failed)?,
                 AccessKind::Index(_) => {
                     let first = indexes.next().cloned().unwrap_or_else(|| number(0));
+                    if let Some(dimensions) = value.dimensions_by_stride() {
+                        let is_index = |step: &&Access| matches!(step.kind, AccessKind::Index(_));
+                        let more = rest.iter().take_while(is_index).count().min(dimensions.saturating_sub(1));
+                        steps = rest.get(more..).unwrap_or_default();
+                        let all: Vec<Expr> =
+                            [first].into_iter().chain(indexes.by_ref().take(more).cloned()).collect();
+                        value = value.strided(&all).map_err(failed)?;
+                        continue;
+                    }
                     let more = dimensions_after_first(&value, rest);
                     let mut flat = first;
                     for count in &more {

@@ -2,11 +2,12 @@
 
 use std::rc::Rc;
 
+use rstap_abi::address::LinkAddr;
 use rstap_abi::builtins::Builtin;
-use rstap_debuginfo::{Encoding, Member, Module, Type, TypeId};
+use rstap_debuginfo::{Elements, Encoding, Member, Module, Type, TypeId};
 
 use super::build::{add, binary, call, extend, load, multiply, number, sequence, shift};
-use super::location::{Part, Spot, general_register, register_half};
+use super::location::{Part, Spot, Surroundings, general_register, register_half};
 use crate::ir::{BinaryOp, Expr, SiteId};
 use crate::modules::Binary;
 
@@ -147,13 +148,57 @@ impl<'d> Value<'d> {
         let whole = value.ty;
         let (element, base) = match value.resolved()?.1 {
             // The first index of an array with more dimensions is a flat one, as in SystemTap.
-            Type::Array { element, .. } => (element, value),
+            Type::Array { .. } if value.dimensions_by_stride().is_some() => return value.strided(&[index]),
+            Type::Array { element, .. } => (element, value.undescribed()?),
             Type::Pointer { to, .. } => (to, value.pointee(to)?),
             _ => {
                 return Err(ValueError::Type(format!("invalid access '[…]' vs. {}", value.type_name())));
             }
         };
         base.nth(element, index, whole)
+    }
+
+    /// Whether its elements are not in itself, but where it says.
+    pub fn is_descriptor(&self) -> bool {
+        self.elements().is_some()
+    }
+
+    fn elements(&self) -> Option<Elements> {
+        match self.resolved().ok()? {
+            (id, Type::Array { .. }) => self.module().elements(id),
+            _ => None,
+        }
+    }
+
+    /// How many dimensions an array has whose elements are found by the strides in its descriptor.
+    pub fn dimensions_by_stride(&self) -> Option<usize> {
+        Some(self.elements()?.strides.len()).filter(|&dimensions| dimensions > 0)
+    }
+
+    /// The element with these indexes, from 0 on, of an array with strides; indexes that are left out are 0.
+    pub fn strided(self, indexes: &[Expr]) -> Result<Value<'d>> {
+        let (id, ty) = self.resolved()?;
+        let (Some(elements), Type::Array { element, .. }) = (self.module().elements(id), ty) else {
+            return self.element(indexes.first().cloned().unwrap_or_else(|| number(0)));
+        };
+        let mut address = self.described(&elements.start)?;
+        for (index, stride) in indexes.iter().zip(&elements.strides) {
+            let distance = match (super::build::constant(index), self.described(stride)?) {
+                (Some(0), _) => continue,
+                (_, stride) => binary(BinaryOp::Mul, index.clone(), stride, self.site),
+            };
+            address = add(address, distance, self.site);
+        }
+        Ok(self.elsewhere(Spot::Memory(address), element))
+    }
+
+    /// What an expression of its type comes to.
+    fn described(&self, expr: &rstap_debuginfo::Expr) -> Result<Expr> {
+        let object = Some(self.own_address()?);
+        let (module, site) = (self.module(), self.site);
+        let (bias, at) = (None, LinkAddr(0));
+        let around = Surroundings { module, bias, variable: None, object, at, at_entry: false, site };
+        around.expr(expr).map_err(ValueError::Unavailable)
     }
 
     /// Whether it has elements.
@@ -193,8 +238,20 @@ impl<'d> Value<'d> {
         }
     }
 
-    /// `&…`
+    /// The elements of an array, where it is only a descriptor of them.
+    fn undescribed(self) -> Result<Value<'d>> {
+        let Some(elements) = self.elements() else { return Ok(self) };
+        let spot = Spot::Memory(self.described(&elements.start)?);
+        Ok(Value { spot, from: 0, ..self })
+    }
+
+    /// `&…`: of an array with a descriptor, that of its first element.
     pub fn address(&self) -> Result<Expr> {
+        self.clone().undescribed()?.own_address()
+    }
+
+    /// The address of an array itself, be it only a descriptor.
+    pub fn own_address(&self) -> Result<Expr> {
         if self.field.is_some() {
             return Err(ValueError::Type("a bit-field has no address".to_owned()));
         }
