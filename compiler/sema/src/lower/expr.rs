@@ -295,7 +295,7 @@ impl Lowerer<'_, '_> {
     }
 
     /// Has a value computed at entry and kept for here. The same value is kept once.
-    fn save(&mut self, value: ir::Expr) -> ir::Expr {
+    pub(super) fn save(&mut self, value: ir::Expr) -> ir::Expr {
         let ty = value.ty;
         if let Some((_, offset)) = self.unit.saved.iter().find(|(saved, _)| *saved == value) {
             return ir::Expr { ty, kind: ir::ExprKind::EntryValue(*offset) };

@@ -209,13 +209,15 @@ impl<'a, 'd> Lowerer<'a, 'd> {
         self.unit.is_return = is_return;
         self.unit.scope = scope;
         let mut code = self.statements(&source.code);
-        let unit = std::mem::take(&mut self.unit);
-        if let Some(scope) = &unit.scope {
+        if let Some(scope) = self.unit.scope.clone() {
             let site = self.site(source.span);
             if let Some(guard) = scope.guard(site) {
+                // It is about registers and memory, which are others at the return.
+                let guard = if is_return { self.save(guard) } else { guard };
                 code = vec![ir::Stmt::If(guard, code, Vec::new())];
             }
         }
+        let unit = std::mem::take(&mut self.unit);
         if !unit.errors.is_empty() {
             return Err(unit.errors);
         }

@@ -279,7 +279,7 @@ impl<'d> ProcessPoints<'d> {
             Place::Plt(name, kind) => search.plt(name, *kind),
             Place::Label(which, label) => search.labels(which, label),
             Place::Data(which, length, kind) => search.data(which, *length, *kind),
-            Place::Callee(which, callee, depth) => search.callees(which, callee, *depth),
+            Place::Callee(which, callee, depth, kind) => search.callees(which, callee, *depth, *kind),
             Place::Event(..) => Ok(Vec::new()),
         }
     }

@@ -1,5 +1,6 @@
 //! `.function(…).callee("GLOB")` and `.callees(DEPTH)`: functions where they are called by others (stap(1), PROBE
-//! POINTS). The point is on the called function; its handler runs if the return address is one in the caller.
+//! POINTS). The point is on the called function; its handler runs if the return address is one in the caller, which a
+//! point on its return finds out at its entry.
 
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -11,14 +12,14 @@ use rstap_syntax::diagnostic::Diagnostic;
 
 use super::code::{Search, function_place, inside};
 use super::no_match;
-use super::spec::{FunctionKind, Which};
+use super::spec::{CalleeKind, FunctionKind, Which};
 use crate::points::{DerivedPoint, Resolved};
 use crate::target_var::{CalledScope, Frame};
 use rstap_syntax::near;
 
 impl<'d> Search<'_, 'd> {
     /// The functions that match `callee` where those of `which` call them, and those that these call, to `depth`.
-    pub fn callees(&self, which: &Which, callee: &str, depth: u32) -> Resolved<'d> {
+    pub fn callees(&self, which: &Which, callee: &str, depth: u32, kind: CalleeKind) -> Resolved<'d> {
         let (mut callers, pattern) = self.functions_of(which)?;
         if callers.is_empty() {
             return Err(no_match::function(&self.binary, &pattern, &[], FunctionKind::Any, self.span));
@@ -39,8 +40,13 @@ impl<'d> Search<'_, 'd> {
                         .filter(|call| Some(call.to) == function.entry)
                         .map(|call| call.return_address)
                         .collect();
-                    points.extend(self.called(caller, function, returns));
-                    points.extend(self.inlined_in(caller, function));
+                    match kind {
+                        CalleeKind::Any => {
+                            points.extend(self.called(caller, function, returns));
+                            points.extend(self.inlined_in(caller, function));
+                        }
+                        CalleeKind::Return => points.extend(self.returned(caller, function, returns)),
+                    }
                 }
                 if level + 1 < depth || points.is_empty() {
                     called.extend(calls.into_iter().map(|call| call.to).filter(|&to| seen.insert(to)));
@@ -63,7 +69,19 @@ impl<'d> Search<'_, 'd> {
     ) -> Option<DerivedPoint<'d>> {
         let at = self.binary.module().probe_address(function).filter(|_| !returns.is_empty())?;
         let scope = CalledScope::new(self.code_scope(inside(function, at)), returns)?;
-        self.callee_point(caller, function, at, scope)
+        self.callee_point(caller, function, at, CodeKind::Hit, scope)
+    }
+
+    /// The point on the return of a function to one of `returns`.
+    fn returned(
+        &self,
+        caller: &Function<'d>,
+        function: &Function<'d>,
+        returns: Vec<LinkAddr>,
+    ) -> Option<DerivedPoint<'d>> {
+        let entry = function.entry.filter(|_| !returns.is_empty() && !function.cold)?;
+        let scope = CalledScope::new(self.code_scope(self.return_frame(function, entry)), returns)?;
+        self.callee_point(caller, function, entry, CodeKind::Return, scope)
     }
 
     /// The points on instances of a function that the caller's code contains.
@@ -73,7 +91,7 @@ impl<'d> Search<'_, 'd> {
         });
         let point = |inline: &rstap_debuginfo::Inline| {
             let frame = Frame::Inside { die: Some(inline.die), outer: None, entry: None, at: inline.entry };
-            self.callee_point(caller, function, inline.entry, self.code_scope(frame))
+            self.callee_point(caller, function, inline.entry, CodeKind::Hit, self.code_scope(frame))
         };
         instances.filter_map(point).collect()
     }
@@ -83,20 +101,25 @@ impl<'d> Search<'_, 'd> {
         caller: &Function<'d>,
         function: &Function<'d>,
         at: LinkAddr,
+        kind: CodeKind,
         scope: impl crate::target_var::Scope + 'd,
     ) -> Option<DerivedPoint<'d>> {
         let (from, to) = (function_place(caller), function_place(function));
+        let (call, suffix, is_return) = match kind {
+            CodeKind::Return => (".return", ".return", flags::IS_RETURN),
+            _ => (".call", "", 0),
+        };
         Some(DerivedPoint {
             point: Point::Code {
                 process: self.filter.clone(),
                 module: self.modules.number(&self.binary),
                 at: self.binary.module().file_offset(at)?,
-                kind: CodeKind::Hit,
+                kind,
             },
-            pp: format!("{}.function(\"{to}\").call", self.pp),
-            pn: format!("{}.function(\"{from}\").callee(\"{to}\")", self.pn),
+            pp: format!("{}.function(\"{to}\"){call}", self.pp),
+            pn: format!("{}.function(\"{from}\").callee(\"{to}\"){suffix}", self.pn),
             function: function.name.to_string(),
-            flags: flags::HAS_REGISTERS,
+            flags: flags::HAS_REGISTERS | is_return,
             scope: Some(Rc::new(scope)),
         })
     }

@@ -67,7 +67,7 @@ pub enum Place {
     /// `.data(…).write`, `.data(…).rw`
     Data(Which, Option<i64>, DataKind),
     /// `.function(…).callee("GLOB")`, and `.callees(DEPTH)` with the glob `*`.
-    Callee(Which, String, u32),
+    Callee(Which, String, u32, CalleeKind),
 }
 
 /// The argument of `.function` and `.statement`.
@@ -92,6 +92,15 @@ pub enum FunctionKind {
     Exported,
     /// `.return`, with the number of `.maxactive(N)`, which has no use here.
     Return(Option<i64>),
+}
+
+/// The component after `.callee("GLOB")`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CalleeKind {
+    /// None: the callee is called, or inlined, which stands for a call.
+    Any,
+    /// `.return`: it returns to where it was called.
+    Return,
 }
 
 /// The component after `.plt`.
@@ -201,7 +210,7 @@ impl Node {
             ],
             Node::Provider => &[("mark", TEXT, Node::Leaf)],
             Node::Plt => &[("return", BARE, Node::Leaf)],
-            Node::Callee => &[("call", BARE, Node::Leaf)],
+            Node::Callee => &[("call", BARE, Node::Leaf), ("return", BARE, Node::Leaf)],
             Node::Return => &[("maxactive", NUMBER, Node::Leaf)],
             Node::Statement => &[("nearest", BARE, Node::Leaf), ("absolute", BARE, Node::Leaf)],
             Node::Data => {
@@ -382,10 +391,14 @@ fn place(before: Place, name: &str, component: &Component, thread: bool) -> Resu
         }
         (Place::Statement(which, _), "nearest") => Place::Statement(which, StatementKind::Nearest),
         (Place::Statement(which, _), "absolute") => Place::Statement(which, StatementKind::Absolute),
-        (Place::Function(which, _), "callee") => Place::Callee(which, text(component)?, 1),
-        (Place::Function(which, _), "callees") => Place::Callee(which, "*".to_owned(), depth(component)?),
-        // A callee is called; where it is inlined, that stands for a call.
+        (Place::Function(which, _), "callee") => Place::Callee(which, text(component)?, 1, CalleeKind::Any),
+        (Place::Function(which, _), "callees") => {
+            Place::Callee(which, "*".to_owned(), depth(component)?, CalleeKind::Any)
+        }
         (place @ Place::Callee(..), "call") => place,
+        (Place::Callee(which, callee, depth, _), "return") => {
+            Place::Callee(which, callee, depth, CalleeKind::Return)
+        }
         (Place::Function(which, _), "label") => Place::Label(which, text(component)?),
         (_, "data") => Place::Data(which(component)?, None, DataKind::Write),
         (Place::Data(which, _, kind), "length") => Place::Data(which, Some(number(component)), kind),
