@@ -119,6 +119,14 @@ pub enum UnaryOp {
     Not,
     /// Absolute value of the signed number.
     Abs,
+    /// The bits of a float as those of a double.
+    Widen,
+    /// The bits of a double as those of the nearest float.
+    Round,
+    /// The bits of the double next to a signed number.
+    ToDouble,
+    /// The signed number that a double is without its fraction.
+    FromDouble,
 }
 
 /// Operations on two values; 64-bit, wrapping. Comparisons yield 0 or 1. Shifts by 64 or more yield 0 (or the sign).
@@ -144,6 +152,11 @@ pub enum BinaryOp {
     Shr,
     /// Signed.
     Sar,
+    /// Those beginning with `F` work on the bits of doubles.
+    FAdd,
+    FSub,
+    FMul,
+    FDiv,
     Eq,
     Ne,
     /// Signed, as the other three.

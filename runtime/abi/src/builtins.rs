@@ -112,6 +112,8 @@ macro_rules! for_each_builtin {
             fp_lt(Long, Long) -> Long, false;
             fp_le(Long, Long) -> Long, false;
             fp32_to_fp64(Long) -> Long, false;
+            /// To the nearest.
+            fp64_to_fp32(Long) -> Long, false;
             /// (value, rounding): to the nearest and even 0, towards zero 1, down 2, up 3, to the nearest and away 4.
             fp_to_long(Long, Long) -> Long, true;
             /// (value, digits after the point)

@@ -238,7 +238,9 @@ impl<'m, 'd> Translator<'m, 'd> {
             Operation::EntryValue { expression } => {
                 let value = self.value(gimli::Expression(expression), Vec::new())?;
                 let at_entry = self.around.at_entry;
-                push(stack, if at_entry { value } else { wrap(value, |e| Expr::EntryValue(Box::new(e))) })?;
+                let kind = value.kind;
+                let at_call = |value| Item { kind, ..wrap(value, |e| Expr::EntryValue(Box::new(e))) };
+                push(stack, if at_entry { value } else { at_call(value) })?;
             }
             Operation::ParameterRef { offset } => {
                 push_leaf(stack, Expr::Parameter(DieRef { unit: self.around.unit, offset: offset.0 }))?;
@@ -264,13 +266,7 @@ impl<'m, 'd> Translator<'m, 'd> {
             }
             Operation::Convert { base_type } => {
                 let (item, to) = (pop(stack)?, self.kind_of(base_type)?);
-                if matches!(item.kind, Kind::Float { .. }) != matches!(to, Kind::Float { .. }) {
-                    return Err(unsupported("DW_OP_convert to or from a floating-point type"));
-                }
-                if matches!(to, Kind::Float { .. }) && item.kind != to {
-                    return Err(unsupported("DW_OP_convert between floating-point types"));
-                }
-                push(stack, self.narrow(Item { kind: to, ..item })?)?;
+                push(stack, self.narrow(converted(item, to)?)?)?;
             }
             Operation::Reinterpret { base_type } => {
                 let (item, to) = (pop(stack)?, self.kind_of(base_type)?);
@@ -300,8 +296,13 @@ impl<'m, 'd> Translator<'m, 'd> {
 
     fn unary(&self, stack: &mut Vec<Item>, op: UnaryOp) -> Result<(), LocationError> {
         let item = pop(stack)?;
-        no_float(item.kind)?;
         let kind = item.kind;
+        if let (Kind::Float { bits }, UnaryOp::Neg) = (kind, op) {
+            let sign = Box::new(Expr::Constant(1i64 << (bits - 1)));
+            let item = wrap(item, |e| Expr::Binary(BinaryOp::Xor, Box::new(e), sign));
+            return push(stack, Item { kind, nodes: item.nodes + 1, ..item });
+        }
+        no_float(kind)?;
         let item = Item { kind, ..wrap(item, |e| Expr::Unary(op, Box::new(e))) };
         push(stack, self.narrow(item)?)
     }
@@ -313,9 +314,12 @@ impl<'m, 'd> Translator<'m, 'd> {
         unsigned: BinaryOp,
     ) -> Result<(), LocationError> {
         let (right, left) = (pop(stack)?, pop(stack)?);
+        let kind = left.kind;
+        if matches!(kind, Kind::Float { .. }) && kind == right.kind {
+            return push(stack, float_binary(left, right, signed)?);
+        }
         no_float(left.kind)?;
         no_float(right.kind)?;
-        let kind = left.kind;
         let op = if matches!(kind, Kind::Int { signed: false, .. }) { unsigned } else { signed };
         let nodes = left.nodes + right.nodes + 1;
         let expr = Expr::Binary(op, Box::new(left.expr), Box::new(right.expr));
@@ -442,6 +446,56 @@ fn no_float(kind: Kind) -> Result<(), LocationError> {
             Err(LocationError::Unsupported(format!("{bits}-bit floating-point arithmetic")))
         }
         _ => Ok(()),
+    }
+}
+
+/// The value as one of another type (DWARF 5, 2.5.1.6).
+fn converted(item: Item, to: Kind) -> Result<Item, LocationError> {
+    let from = item.kind;
+    let apply = |item, op| wrap(item, |e| Expr::Unary(op, Box::new(e)));
+    let item = match (from, to) {
+        _ if from == to => item,
+        // Half of the numbers of 64 bits without sign are not signed ones.
+        (Kind::Int { bits: 64, signed: false }, Kind::Float { .. }) => {
+            return Err(unsupported("a large unsigned number as a floating-point number"));
+        }
+        (Kind::Float { .. }, Kind::Float { bits: 64 }) => widened(item),
+        (Kind::Float { .. }, Kind::Float { .. }) => apply(item, UnaryOp::Round),
+        (Kind::Float { .. }, _) => apply(widened(item), UnaryOp::FromDouble),
+        (_, Kind::Float { bits: 64 }) => apply(item, UnaryOp::ToDouble),
+        (_, Kind::Float { .. }) => apply(apply(item, UnaryOp::ToDouble), UnaryOp::Round),
+        _ => item,
+    };
+    Ok(Item { kind: to, ..item })
+}
+
+/// A float or double as a double.
+fn widened(item: Item) -> Item {
+    match item.kind {
+        Kind::Float { bits: 32 } => wrap(item, |e| Expr::Unary(UnaryOp::Widen, Box::new(e))),
+        _ => item,
+    }
+}
+
+/// Of two floats the result is that of doubles, rounded: a double has more than twice as many digits, so rounding twice
+/// makes no difference.
+fn float_binary(left: Item, right: Item, op: BinaryOp) -> Result<Item, LocationError> {
+    let kind = left.kind;
+    let op = match op {
+        BinaryOp::Add => BinaryOp::FAdd,
+        BinaryOp::Sub => BinaryOp::FSub,
+        BinaryOp::Mul => BinaryOp::FMul,
+        BinaryOp::Div => BinaryOp::FDiv,
+        _ => return Err(unsupported("this operation on floating-point numbers")),
+    };
+    let (left, right) = (widened(left), widened(right));
+    let nodes = left.nodes + right.nodes + 1;
+    let item = Item { expr: Expr::Binary(op, Box::new(left.expr), Box::new(right.expr)), nodes, kind };
+    match kind {
+        Kind::Float { bits: 32 } => {
+            Ok(Item { kind, ..wrap(item, |e| Expr::Unary(UnaryOp::Round, Box::new(e))) })
+        }
+        _ => Ok(item),
     }
 }
 

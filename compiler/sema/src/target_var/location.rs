@@ -60,6 +60,9 @@ pub struct Surroundings<'m, 'd> {
     pub site: SiteId,
 }
 
+/// How [`Builtin::fp_to_long`] rounds as conversions in C do.
+const TOWARDS_ZERO: i64 = 1;
+
 /// The difference between run-time and file addresses where the instruction at `at` is about to run.
 pub fn bias_at(module: &Module<'_>, at: LinkAddr, site: SiteId) -> Expr {
     match module.kind() {
@@ -200,6 +203,12 @@ impl Surroundings<'_, '_> {
         match op {
             debuginfo::UnaryOp::Neg => unary(UnaryOp::Negate, value),
             debuginfo::UnaryOp::Not => unary(UnaryOp::Complement, value),
+            debuginfo::UnaryOp::Widen => call(Builtin::fp32_to_fp64, vec![value], self.site),
+            debuginfo::UnaryOp::Round => call(Builtin::fp64_to_fp32, vec![value], self.site),
+            debuginfo::UnaryOp::ToDouble => call(Builtin::long_to_fp, vec![value], self.site),
+            debuginfo::UnaryOp::FromDouble => {
+                call(Builtin::fp_to_long, vec![value, number(TOWARDS_ZERO)], self.site)
+            }
             debuginfo::UnaryOp::Abs => {
                 let negative = compare(CompareOp::Lt, value.clone(), number(0));
                 select(negative, unary(UnaryOp::Negate, value.clone()), value)
@@ -214,6 +223,7 @@ impl Surroundings<'_, '_> {
         // Flipping the sign bits makes an unsigned comparison of a signed one.
         let flipped = |e: &Expr| binary(BinaryOp::Xor, e.clone(), number(i64::MIN), site);
         let unsigned = |op| Ok(compare(op, flipped(&a), flipped(&b)));
+        let float = |builtin| Ok(call(builtin, vec![a.clone(), b.clone()], site));
         match op {
             D::Add => Ok(add(a, b, site)),
             D::Sub => Ok(binary(BinaryOp::Sub, a, b, site)),
@@ -229,6 +239,10 @@ impl Surroundings<'_, '_> {
             D::Shl => Ok(self.shift(BinaryOp::ShiftLeft, a, b)),
             D::Shr => Ok(self.shift(BinaryOp::UnsignedShiftRight, a, b)),
             D::Sar => Ok(self.shift(BinaryOp::ShiftRight, a, b)),
+            D::FAdd => float(Builtin::fp_add),
+            D::FSub => float(Builtin::fp_sub),
+            D::FMul => float(Builtin::fp_mul),
+            D::FDiv => float(Builtin::fp_div),
             D::Eq => signed(CompareOp::Eq),
             D::Ne => signed(CompareOp::Ne),
             D::Lt => signed(CompareOp::Lt),

@@ -56,6 +56,10 @@ impl<E: Env> Call<'_, E> {
         self.env.arithmetic(|| bits(f64::from(f32::from_bits(a as u32))))
     }
 
+    pub fn fp64_to_fp32(&mut self, a: i64) -> i64 {
+        self.env.arithmetic(|| (double(a) as f32).to_bits().into())
+    }
+
     pub fn fp_to_long(&mut self, a: i64, rounding: i64) -> i64 {
         match float::Rounding::from_number(rounding) {
             Some(rounding) => self.env.arithmetic(|| float::to_long(double(a), rounding)),

@@ -16,6 +16,9 @@ pub(super) fn call(builtin: Builtin, args: &[Value]) -> Option<Result<Value, Fai
         Builtin::fp_rem => remainder(double(0), double(1)),
         Builtin::fp_sqrt => double(0).sqrt(),
         Builtin::fp32_to_fp64 => f64::from(f32::from_bits(args[0].long() as u32)),
+        Builtin::fp64_to_fp32 => {
+            return Some(Ok(Value::Long((double(0) as f32).to_bits().into())));
+        }
         Builtin::long_to_fp => args[0].long() as f64,
         Builtin::string_to_fp => {
             let text = String::from_utf8_lossy(args[0].text().trim_ascii()).into_owned();
