@@ -14,6 +14,7 @@ use std::time::Duration;
 use nix::libc;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use rstap_host::process::status;
 use support::crowd::{Rstap, Target, crowd, number_after};
 use support::process::{Server, Status};
 use support::{RSTAP, root, scratch, targets};
@@ -98,6 +99,83 @@ fn a_terminal_that_nobody_reads_does_not_stop_the_program() {
         let lost = number_after(&text, "WARNING: There were ");
         let lost = lost.unwrap_or_else(|| panic!("{backend}: nothing was lost of {printed} lines: {said:?}"));
         assert_eq!(printed + lost, HITS, "{backend}");
+    }
+}
+
+/// Whether a thread of a process sleeps by a system call of its own (nanosleep(2)).
+fn sleeps(pid: u32) -> bool {
+    status::threads(pid as i32).iter().any(|tid| {
+        let call = std::fs::read_to_string(format!("/proc/{tid}/syscall")).unwrap_or_default();
+        call.starts_with(&format!("{} ", libc::SYS_nanosleep))
+    })
+}
+
+/// Megabytes of a process that are in memory.
+fn resident(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let size =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok());
+    size.unwrap_or(0_u64) / 1024
+}
+
+#[test]
+fn without_losses_the_program_waits_for_a_reader_that_comes_late() {
+    for backend in BACKENDS {
+        let path = crowd(&format!("lossless-{backend}"));
+        let mut target = Target::start(&path, &["1", &HITS.to_string()]);
+        let script = prints(&path) + " probe process.begin { system(\"echo armed >&2\") }";
+        let mut command = rstap(backend, &script, target.pid());
+        command.args(["--lossless", "-D", "MAXOUTPUTWAIT=60000"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("rstap starts");
+        let mut said = child.stderr.take().expect("piped");
+        let mut line = [0; 6];
+        said.read_exact(&mut line).expect("it says so");
+        assert_eq!(&line, b"armed\n");
+        target.go();
+        // All that rstap keeps for a reader, and more to come.
+        while resident(child.id()) < 64 && child.try_wait().expect("ours").is_none() {
+            std::thread::yield_now();
+        }
+        while backend == "inject" && !sleeps(target.pid()) {
+            std::thread::yield_now();
+        }
+        let mut text = String::new();
+        child.stdout.take().expect("piped").read_to_string(&mut text).expect("text");
+        let mut rest = String::new();
+        said.read_to_string(&mut rest).expect("text");
+        assert_eq!(target.count(), HITS);
+        assert!(child.wait().expect("it ends").success(), "{backend}: {rest}");
+        let printed = text.lines().filter(|line| line.len() == LINE && line.ends_with(" 1")).count() as u64;
+        assert_eq!((printed, rest.contains("transport")), (HITS, false), "{backend}: {rest}");
+        let waited = number_after(&rest, "WARNING: Handlers waited ");
+        assert!(backend == "ptrace" || waited.is_some(), "{backend}: {rest}");
+    }
+}
+
+#[test]
+fn without_losses_a_reader_that_never_comes_is_given_up() {
+    for backend in BACKENDS {
+        let path = crowd(&format!("given-up-{backend}"));
+        let mut target = Target::start(&path, &["1", &HITS.to_string()]);
+        let script = prints(&path) + " probe process.begin { system(\"echo armed >&2\") }";
+        let mut command = rstap(backend, &script, target.pid());
+        command.args(["--lossless", "-D", "MAXOUTPUTWAIT=20"]);
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("rstap starts");
+        let mut said = child.stderr.take().expect("piped");
+        let mut line = [0; 6];
+        said.read_exact(&mut line).expect("it says so");
+        target.go();
+        // Nobody has read one line.
+        assert_eq!(target.count(), HITS);
+        let mut text = String::new();
+        child.stdout.take().expect("piped").read_to_string(&mut text).expect("text");
+        let mut rest = String::new();
+        said.read_to_string(&mut rest).expect("text");
+        assert!(child.wait().expect("it ends").success(), "{backend}: {rest}");
+        let printed = text.lines().filter(|line| line.len() == LINE && line.ends_with(" 1")).count() as u64;
+        let number = |head| number_after(&rest, head).unwrap_or_else(|| panic!("{backend}: {head}: {rest}"));
+        assert_eq!(printed + number("WARNING: There were "), HITS, "{backend}");
+        assert!(number("WARNING: Handlers waited ") > 0, "{backend}");
     }
 }
 

@@ -98,6 +98,9 @@ struct Given {
     /// No limit on actions and on the time of handlers (with -g)
     #[arg(long)]
     suppress_time_limits: bool,
+    /// Handlers wait for whoever reads their output, 5 s each at most (-D MAXOUTPUTWAIT=MS), before any of it is lost
+    #[arg(long)]
+    lossless: bool,
     /// Target variables that cannot be resolved read as 0
     #[arg(long)]
     skip_badvars: bool,
@@ -398,6 +401,9 @@ fn pair(option: &str, text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// How long --lossless waits.
+const LOSSLESS_WAIT_MS: u64 = 5000;
+
 /// Macros of SystemTap's own runtime that say nothing to this one.
 const ACCEPTED: &[&str] = &["STP_", "MINSTACKSPACE", "INTERRUPTIBLE", "MAXUPROBES", "DEBUG_", "TEST_"];
 
@@ -435,6 +441,13 @@ fn limits(given: &Given) -> Result<Limits, String> {
         limits.max_action_interruptible = i64::MAX as u64;
         limits.overload_threshold = u64::MAX;
     }
+    if given.lossless && limits.max_output_wait_ms == 0 {
+        limits.max_output_wait_ms = LOSSLESS_WAIT_MS;
+    }
+    if limits.max_output_wait_ms > 0 {
+        // Time in which handlers wait is not time that they take.
+        limits.overload_threshold = u64::MAX;
+    }
     check_ranges(&limits)?;
     Ok(limits)
 }
@@ -447,6 +460,7 @@ fn check_ranges(limits: &Limits) -> Result<(), String> {
         ("MAXNESTING", limits.max_nesting, 1, 1000),
         ("MAXACTION", limits.max_action, 1, i64::MAX as u64),
         ("MAXACTION_INTERRUPTIBLE", limits.max_action_interruptible, 1, i64::MAX as u64),
+        ("MAXOUTPUTWAIT", limits.max_output_wait_ms, 0, 60_000),
     ];
     for (name, value, low, high) in ranges {
         if !(low..=high).contains(&value) {

@@ -51,6 +51,8 @@ limits! {
     overload_interval = "STP_OVERLOAD_INTERVAL": 1_000_000_000,
     /// Cycles that handlers of one thread may take of such an interval.
     overload_threshold = "STP_OVERLOAD_THRESHOLD": 500_000_000,
+    /// Milliseconds that a handler waits at most for room for its output; 0: a moment only (`--lossless` sets it).
+    max_output_wait_ms = "MAXOUTPUTWAIT": 0,
 }
 
 impl Default for Limits {

@@ -73,6 +73,8 @@ pub struct Counts {
     pub speculations: u64,
     /// Not 0: handlers took too much of the time of the threads that they stop.
     pub overloads: u64,
+    /// Microseconds that handlers have waited for room for their output.
+    pub waited_us: u64,
 }
 
 /// Where the session is.

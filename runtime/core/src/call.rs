@@ -27,8 +27,8 @@ pub(crate) struct Call<'c, E> {
     pub arena: Arena<'c>,
 }
 
-/// Times a full ring is tried again after it was drained.
-const DRAINS: u32 = 4;
+/// Times a full ring is tried again after it was drained. With MAXOUTPUTWAIT as many more as that has milliseconds.
+const DRAINS: u64 = 4;
 
 impl<'c, E: Env> Call<'c, E> {
     /// The call that `context` was passed in.
@@ -239,7 +239,7 @@ impl<'c, E: Env> Call<'c, E> {
     pub fn push(&self, kind: RecordKind, parts: &[&[u8]]) {
         let Ok(session) = self.session() else { return };
         let Ok(ring) = session.ring() else { return session.count_dropped() };
-        for _ in 0..DRAINS {
+        for _ in 0..self.context.limits.max_output_wait_ms.saturating_add(DRAINS) {
             match ring.push(self.env.owner(), kind, parts) {
                 Ok(()) => return self.env.pushed(),
                 Err(Refused::Full) if self.env.make_room() => {}

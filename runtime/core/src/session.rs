@@ -55,6 +55,7 @@ pub(crate) struct CountCells {
     pub cleared: AtomicU64,
     pub speculations: AtomicU64,
     overloads: AtomicU64,
+    waited_us: AtomicU64,
 }
 
 const _: () = assert!(size_of::<SessionCells>() == size_of::<Session>());
@@ -172,6 +173,7 @@ impl<'a> SessionView<'a> {
             cleared: counts.cleared.load(Relaxed),
             speculations: counts.speculations.load(Relaxed),
             overloads: counts.overloads.load(Relaxed),
+            waited_us: counts.waited_us.load(Relaxed),
         }
     }
 
@@ -225,6 +227,11 @@ impl<'a> SessionView<'a> {
     pub(crate) fn ring(&self) -> Checked<Ring<'a>> {
         let head: &HeadCells = self.arena.get(0)?;
         Ring::in_arena(&self.arena, head.ring.load(Relaxed), head.ring_words.load(Relaxed))
+    }
+
+    /// Counts time that a handler has waited for room for its output.
+    pub fn count_wait(&self, us: u64) {
+        self.cells.counts.waited_us.fetch_add(us, Relaxed);
     }
 
     pub(crate) fn count_dropped(&self) {

@@ -6,15 +6,15 @@
 //! every [`PERIOD`] while there is something, and sleeps otherwise; a handler that finds it asleep wakes it.
 //!
 //! A reader that stops reading (^S, a full pipe) costs memory first: [`MOST_PENDING`] bytes. Then each handler that
-//! has something to say waits at most [`LONGEST_WAIT`] once; after that output is dropped and counted until the reader
-//! goes on.
+//! has something to say waits at most [`LONGEST_WAIT`] once, or as long as MAXOUTPUTWAIT says; after that output is
+//! dropped and counted until the reader goes on.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rstap_abi::record::{NO_SITE, RecordKind};
 use rstap_core::image::Image;
@@ -71,7 +71,9 @@ pub struct Output<'a> {
     notes: Notes,
     finished: AtomicBool,
     stalled: AtomicBool,
+    hurried: AtomicBool,
     lost: AtomicU64,
+    waited_us: AtomicU64,
     failure: Mutex<Option<OutputError>>,
     failed: AtomicBool,
     /// Run-time errors are counted and not told (--suppress-handler-errors).
@@ -106,7 +108,9 @@ impl<'a> Output<'a> {
             notes: Notes::default(),
             finished: AtomicBool::new(false),
             stalled: AtomicBool::new(false),
+            hurried: AtomicBool::new(false),
             lost: AtomicU64::new(0),
+            waited_us: AtomicU64::new(0),
             failure: Mutex::new(None),
             failed: AtomicBool::new(false),
             silent_errors: false,
@@ -130,9 +134,18 @@ impl<'a> Output<'a> {
             if self.stalled.load(Ordering::Relaxed) {
                 return false;
             }
-            let full = |taken: &mut Taken<'_>| taken.bytes > MOST_PENDING;
-            let waited = self.written.wait_timeout_while(taken, LONGEST_WAIT, full);
-            taken = waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+            let begin = Instant::now();
+            let most = LONGEST_WAIT.max(Duration::from_millis(self.program.limits.max_output_wait_ms));
+            let is_full = |taken: &mut Taken<'_>| taken.bytes > MOST_PENDING;
+            let is_worth_it = |begin: Instant| {
+                begin.elapsed() < if self.hurried.load(Ordering::Relaxed) { LONGEST_WAIT } else { most }
+            };
+            while is_full(&mut taken) && is_worth_it(begin) {
+                let left = LONGEST_WAIT.min(most.saturating_sub(begin.elapsed()));
+                let waited = self.written.wait_timeout_while(taken, left, is_full);
+                taken = waited.unwrap_or_else(|poisoned| poisoned.into_inner()).0;
+            }
+            self.waited_us.fetch_add(begin.elapsed().as_micros() as u64, Ordering::Relaxed);
             if taken.bytes > MOST_PENDING {
                 self.stalled.store(true, Ordering::Relaxed);
                 return false;
@@ -239,6 +252,16 @@ impl<'a> Output<'a> {
         let mut taken = lock(&self.taken);
         self.take(&mut taken, is_alive);
         taken.pieces.push(Piece::Out(bytes));
+    }
+
+    /// Whether handlers are to wait no longer than a moment, because threads of targets wait for them.
+    pub fn hurry(&self, hurried: bool) {
+        self.hurried.store(hurried, Ordering::Relaxed);
+    }
+
+    /// Microseconds that handlers have waited for the reader.
+    pub fn waited_us(&self) -> u64 {
+        self.waited_us.load(Ordering::Relaxed)
     }
 
     /// Ends the writer thread after all that is in the ring is written.

@@ -378,8 +378,10 @@ impl Session {
                 ready.into_iter().for_each(|ready| ready());
                 self.wait(shared, signals, &tracers);
             }
+            shared.output.hurry(true);
             Ok(tracers.finish())
         })?;
+        shared.output.hurry(false);
         self.run_end(shared, &mut worker);
         Ok(Outcome { target, ..Outcome::default() })
     }
@@ -564,6 +566,13 @@ impl Session {
         }
         if outcome.errors > 0 || outcome.skipped > 0 {
             eprintln!("WARNING: Number of errors: {}, skipped probes: {}", outcome.errors, outcome.skipped);
+        }
+        let waited_us = counts.waited_us + shared.output.waited_us();
+        if self.program.limits.max_output_wait_ms > 0 && waited_us > 0 {
+            eprintln!(
+                "WARNING: Handlers waited {} ms for their output to be read.",
+                waited_us.div_ceil(1000)
+            );
         }
         let lost = counts.dropped + shared.output.lost();
         match shared.output.failure() {

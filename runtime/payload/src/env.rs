@@ -65,13 +65,20 @@ impl<'v> InTarget<'v> {
 
 /// How long a full ring is waited for at a time: rstap looks at it every 5 ms.
 const WAIT_US: u64 = 4000;
-/// How often in one hit.
+/// How often in one hit, unless MAXOUTPUTWAIT allows more.
 const MAX_WAITS: u32 = 3;
+/// Waits between two looks whether rstap is still there.
+const OWNER_CHECK: u32 = 16;
 /// How long it is then not waited for.
 const PATIENCE_NS: i64 = 1_000_000_000;
 const CLOCK_REALTIME: usize = 0;
 const CLOCK_MONOTONIC: usize = 1;
 const CLOCK_THREAD_CPUTIME_ID: usize = 3;
+
+/// How often a full ring is waited for in one hit by MAXOUTPUTWAIT.
+fn max_waits() -> u64 {
+    config().limits.max_output_wait_ms.saturating_mul(1000).div_ceil(WAIT_US)
+}
 
 /// Rounds to the nearest, traps nothing (Intel SDM vol. 1, 10.2.3).
 static DEFAULT_MXCSR: u32 = 0x1f80;
@@ -157,14 +164,30 @@ impl Env for InTarget<'_> {
             return false;
         }
         self.waits.set(waits.wrapping_add(1));
-        if waits < MAX_WAITS {
+        if waits.wrapping_rem(OWNER_CHECK) == OWNER_CHECK - 1 {
+            slot::look_after_owner();
+        }
+        // Neither a session that is ending nor a reader who has not read for so long is waited for any longer than that of
+        // somebody who does not mind losses.
+        let is_patient =
+            || u64::from(waits) < max_waits() && self.no_wait_before.get() == 0 && slot::is_running();
+        if waits < MAX_WAITS || is_patient() {
             self.pause_us(WAIT_US);
+            if let Some(session) = slot::session(config()) {
+                session.count_wait(WAIT_US);
+            }
             return true;
         }
         // rstap does not read: it is overloaded, stopped or dead. The program is not to pay for that at each hit.
         self.no_wait_before.set(self.time_ns(Clock::Monotonic).saturating_add(PATIENCE_NS));
         slot::look_after_owner();
         false
+    }
+
+    fn pushed(&self) {
+        if config().limits.max_output_wait_ms > 0 {
+            self.no_wait_before.set(0);
+        }
     }
 
     fn write_register(&self, _context: &Context, number: usize, _value: u64) -> bool {
