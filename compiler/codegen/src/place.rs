@@ -94,6 +94,30 @@ impl Emitter<'_, '_, '_> {
         result
     }
 
+    /// `place .= more` where nobody uses the result: appended where the string is. `false` if that cannot be.
+    pub(crate) fn append_there(&mut self, place: &Place, more: &Expr, site: SiteId) -> bool {
+        if matches!(place, Place::Local(_)) {
+            return false;
+        }
+        let located = self.locate(place);
+        let Operand::Str(more) = self.value(more) else { panic!("pass 2 typed the operand as a string") };
+        self.last_site = Some(site);
+        match &located {
+            Located::Local(_) => {}
+            Located::Global(global) => {
+                let global = self.global(*global);
+                self.call(Builtin::string_append, &[global, more.addr, more.len], None);
+            }
+            Located::Element(global, key) => {
+                let (map, addr) = (self.map(*global), self.key_addr(key));
+                self.call(Builtin::map_append_string, &[map, addr, more.addr, more.len], Some(site));
+            }
+        }
+        self.release(&more.slots);
+        self.forget(located);
+        true
+    }
+
     fn update_long(
         &mut self,
         located: &Located,

@@ -37,6 +37,11 @@ impl Emitter<'_, '_, '_> {
         {
             return self.add(place, part, *op, operand, *site);
         }
+        if let ExprKind::Update { place, op: BinaryOp::Concat, operand, site, .. } = &expr.kind
+            && self.append_there(place, operand, *site)
+        {
+            return;
+        }
         let value = self.value(expr);
         self.drop_operand(&value);
     }

@@ -130,6 +130,7 @@ macro_rules! for_each_builtin {
             // Globals. The first argument is the global's arena offset.
             string_get(Long) -> Str, false;
             string_set(Long, Str) -> Void, false;
+            string_append(Long, Str) -> Void, false;
 
             // Arrays. `map`: `MapShape::handle` of the global (NOT its plain offset); `key`: address of a
             // KeyHead and, behind it, `key_count` KeyParts.
@@ -137,6 +138,7 @@ macro_rules! for_each_builtin {
             map_get_string(Long, Long) -> Str, true;
             map_set_long(Long, Long, Long) -> Void, true;
             map_set_string(Long, Long, Str) -> Void, true;
+            map_append_string(Long, Long, Str) -> Void, true;
             /// Adds to an element, making it if absent; the new value.
             map_add_long(Long, Long, Long) -> Long, true;
             /// `[k, *] in a`: (map, key, mask); bit `i` of the mask: part `i` is `*`.

@@ -125,6 +125,29 @@ impl<'a> Arena<'a> {
         }
         Ok(())
     }
+
+    /// Appends to the string at `at`, up to `most` bytes in all.
+    pub(crate) fn append_string(&self, at: u64, more: &[u8], most: u64) -> Checked<()> {
+        let len = self.word(at)?.load(Relaxed);
+        let room = most.checked_sub(len).ok_or(Corrupt)?;
+        let more = more.get(..room as usize).unwrap_or(more);
+        let longer = len.saturating_add(more.len() as u64);
+        let words: &[AtomicU64] = self.slice(at.wrapping_add(8), longer.div_ceil(8))?;
+        let mut words = words.iter().skip((len / 8) as usize);
+        let (begun, rest) = more.split_at(more.len().min((len.wrapping_neg() % 8) as usize));
+        if !begun.is_empty()
+            && let Some(word) = words.next()
+        {
+            let shift = ((len & 7) << 3) as u32;
+            let held = word.load(Relaxed) & !u64::MAX.wrapping_shl(shift);
+            word.store(held | load_word(begun).wrapping_shl(shift), Relaxed);
+        }
+        for (word, chunk) in words.zip(rest.chunks(8)) {
+            word.store(load_word(chunk), Relaxed);
+        }
+        self.word(at)?.store(longer, Relaxed);
+        Ok(())
+    }
 }
 
 /// 64 bytes with their alignment: what memory for [`Arena::in_memory`] is made of.

@@ -57,6 +57,7 @@ fn use_everything(bench: &Bench, caller: &mut Caller<'_>, dice: &mut Dice) {
     let mut call = caller.call();
     call.map_add_long(handles[0], key(0), 1);
     call.map_set_string(handles[1], key(1), text.as_bytes());
+    call.map_append_string(handles[1], key(1), text.as_bytes());
     call.map_stat_add(handles[2], key(2), number);
     call.map_get_long(handles[0], key(0));
     call.map_contains(handles[1], key(1), 1);
@@ -72,6 +73,7 @@ fn use_everything(bench: &Bench, caller: &mut Caller<'_>, dice: &mut Dice) {
     }
     let globals = [bench.globals[3], bench.globals[4]];
     call.string_set(globals[0] as i64, text.as_bytes());
+    call.string_append(globals[0] as i64, text.as_bytes());
     call.stat_add((globals[1] + rstap_abi::layout::VALUE) as i64, number - 12);
     call.hist_print((globals[1] + rstap_abi::layout::VALUE) as i64);
     call.print_string(b"output");

@@ -4,7 +4,7 @@
 //!
 //! A statistic in a shard is laid out as everywhere, but for its first word: that is the number of the addition begun
 //! last, and the count that of the addition done last. Where they differ, or the count has changed meanwhile, a reader
-//! looks again. (Stores of one x86-64 processor are seen in their order, and so are loads.)
+//! looks again, [`LOOKS`] times at most. (Stores of one x86-64 processor are seen in their order, and so are loads.)
 
 use core::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicU64, compiler_fence};

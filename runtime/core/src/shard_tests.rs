@@ -1,5 +1,6 @@
 //! What is added in shards is all there when it is gathered: whichever shard it was added in, and while others add.
 
+use std::sync::Barrier;
 use std::vec;
 use std::vec::Vec;
 
@@ -102,22 +103,35 @@ proptest! {
 }
 
 #[test]
-fn a_reader_sees_whole_additions_while_they_go_on() {
-    const EACH: i64 = 20_000;
+fn a_reader_sees_every_addition_that_is_done_and_none_twice() {
+    const ROUNDS: i64 = 200;
+    const EACH: i64 = 100;
     let stage = Stage::new(Histogram::Log);
+    let (begin, rest) = (Barrier::new(3), Barrier::new(3));
     std::thread::scope(|scope| {
         for shard in 1..3 {
-            let stage = &stage;
-            scope.spawn(move || (0..EACH).for_each(|value| stage.add(shard, value % 100 + 1)));
+            let (stage, begin, rest) = (&stage, &begin, &rest);
+            scope.spawn(move || {
+                for _ in 0..ROUNDS {
+                    begin.wait();
+                    (0..EACH).for_each(|value| stage.add(shard, value + 1));
+                    rest.wait();
+                }
+            });
         }
-        loop {
+        for round in 1..=ROUNDS {
+            begin.wait();
+            // While they add, each word is somewhere between what it was and what it will be.
+            let (before, after) = (2 * EACH * (round - 1), 2 * EACH * round);
             let words = stage.gathered();
-            let (count, sum) = (words[COUNT as usize], words[SUM as usize]);
-            assert_eq!(words[SHAPED as usize..].iter().sum::<u64>(), count);
-            assert!(count <= sum && sum <= count * 100, "{count} values of 1 to 100 make {sum}");
-            if count == 2 * EACH as u64 {
-                break;
-            }
+            assert!((before..=after).contains(&(words[COUNT as usize] as i64)));
+            let buckets = words[SHAPED as usize..].iter().sum::<u64>() as i64;
+            assert!((before..=after).contains(&buckets));
+            rest.wait();
+            let words = stage.gathered();
+            assert_eq!(words[COUNT as usize] as i64, after);
+            assert_eq!(words[SUM as usize] as i64, round * EACH * (EACH + 1));
+            assert_eq!(words[SHAPED as usize..].iter().sum::<u64>() as i64, after);
         }
     });
 }

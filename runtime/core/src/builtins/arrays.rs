@@ -109,6 +109,13 @@ impl<'c, E: Env> Call<'c, E> {
         }
     }
 
+    pub fn map_append_string(&mut self, map: i64, key: i64, more: &[u8]) {
+        if let Some((map, entry)) = self.find_or_insert(map, key) {
+            let appended = map.append_to_value(entry, more);
+            self.check(appended, ());
+        }
+    }
+
     #[inline(always)]
     pub fn map_add_long(&mut self, map: i64, key: i64, value: i64) -> i64 {
         let Some((map, entry)) = self.find_or_insert(map, key) else { return 0 };

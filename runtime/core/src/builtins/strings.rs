@@ -105,4 +105,12 @@ impl<E: Env> Call<'_, E> {
         // A global outside the arena cannot come from compiled code, and there is nothing to be done about it.
         let _ = self.arena.set_string((global as u64).wrapping_add(VALUE), value);
     }
+
+    pub fn string_append(&mut self, global: i64, more: &[u8]) {
+        let most = self.longest_string() as u64;
+        // What is not a string any more reads as "".
+        if self.arena.append_string((global as u64).wrapping_add(VALUE), more, most).is_err() {
+            self.string_set(global, more);
+        }
+    }
 }

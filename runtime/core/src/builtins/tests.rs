@@ -1,5 +1,6 @@
 //! Tests of the builtins that ask about the process, memory and time, with an environment made for them.
 
+use std::string::String;
 use std::vec;
 use std::vec::Vec;
 
@@ -92,6 +93,32 @@ fn string_globals_are_cut_and_kept() {
         assert_eq!(caller.text(|call, out| call.string_get(global, out)), "x".repeat(511));
         caller.call().string_set(global, b"");
         assert_eq!(caller.text(|call, out| call.string_get(global, out)), "");
+    });
+}
+
+#[test]
+fn string_globals_grow_where_they_are() {
+    let world = World::default();
+    let letters: String = ('a'..='z').cycle().take(600).collect();
+    on_bench(&world, |bench, caller| {
+        let global = bench.globals[0] as i64;
+        for first in 0..18 {
+            for second in 0..18 {
+                let (one, two) = (&letters[..first], &letters[first..first + second]);
+                caller.call().string_set(global, b"something longer than what comes after it");
+                caller.call().string_set(global, one.as_bytes());
+                caller.call().string_append(global, two.as_bytes());
+                let text = caller.text(|call, out| call.string_get(global, out));
+                assert_eq!(text, letters[..first + second]);
+            }
+        }
+        caller.call().string_set(global, &letters.as_bytes()[..509]);
+        caller.call().string_append(global, b"1234");
+        caller.call().string_append(global, b"5");
+        assert_eq!(
+            caller.text(|call, out| call.string_get(global, out)),
+            std::format!("{}12", &letters[..509])
+        );
     });
 }
 

@@ -96,6 +96,11 @@ impl<'a> Map<'a> {
         self.arena.set_string(self.value_offset(entry)?, value)
     }
 
+    /// Appends to the value of an entry, if it is a string.
+    pub fn append_to_value(&self, entry: Entry, more: &[u8]) -> Checked<()> {
+        self.arena.append_string(self.value_offset(entry)?, more, self.most)
+    }
+
     /// The value of an entry, if it is a statistic.
     pub fn stat(&self, entry: Entry) -> Checked<Stat<'a>> {
         Ok(Stat::at(&self.arena, self.value_offset(entry)?))
