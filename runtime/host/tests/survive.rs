@@ -10,7 +10,9 @@ mod support;
 #[path = "support/survivor.rs"]
 mod survivor;
 
+use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
 
@@ -111,6 +113,18 @@ fn trace(pid: i32, target: &Target, library: &Target) {
     assert_eq!(tracer.target_end(), None);
 }
 
+/// Who comes next finds and removes all of it, but for memory that a thread is in just then.
+fn is_given_back(survivor: &mut Survivor, target: &Target, library: &Target) {
+    for _ in 0..20 {
+        trace(survivor.pid(), target, library);
+        survivor.must_be_alive("after the last");
+        if survivor.memory_of_ours().is_empty() {
+            break;
+        }
+    }
+    assert_eq!(survivor.memory_of_ours(), [""; 0]);
+}
+
 /// Kills tracers of a target again and again, as often as this if nothing else is said.
 fn stress(args: &str, short: u64) {
     let target = build("survivor.c", &["-rdynamic"]);
@@ -144,15 +158,7 @@ fn stress(args: &str, short: u64) {
         survivor.must_be_alive(&format!("kill {done}, {when}"));
     }
     println!("{args}: {done} kills, in sessions of some {whole} system calls");
-    // Who comes next finds and removes all of it, but for memory that a thread is in just then.
-    for _ in 0..20 {
-        trace(survivor.pid(), &target, &library);
-        survivor.must_be_alive("after the last");
-        if survivor.memory_of_ours().is_empty() {
-            break;
-        }
-    }
-    assert_eq!(survivor.memory_of_ours(), [""; 0]);
+    is_given_back(&mut survivor, &target, &library);
     survivor.must_have_text(&text);
     survivor.finish();
 }
@@ -206,6 +212,49 @@ fn a_stopped_thread_comes_back_from_what_tracers_had_it_do() {
     survivor.must_be_alive("in the end");
     assert_eq!(survivor.memory_of_ours(), [""; 0]);
     survivor.finish();
+}
+
+/// Whoever blocks SIGTRAP, and however, meets the breakpoints of a dead tracer unharmed.
+fn blocking_trap(how: &str, flags: &[&str]) {
+    let target = build("survivor.c", flags);
+    let library = build("library.c", &["-shared", "-fPIC"]);
+    let mut survivor = Survivor::start(&target.path, &format!("0 {how}"));
+    survivor.must_be_alive("at first");
+    let text = survivor.text();
+    let step = maps::read(survivor.pid()).expect("it lives")[0].start + target.offset("step").0;
+    let memory = File::open(format!("/proc/{}/mem", survivor.pid())).expect("our child");
+    let is_planted = || {
+        let mut byte = [0];
+        memory.read_exact_at(&mut byte, step).is_ok() && byte == [0xcc]
+    };
+    Tracing::prepare(&survivor, &target, &library).kill_when(is_planted);
+    assert!(is_planted());
+    for _ in 0..3 {
+        survivor.must_be_alive("with breakpoints of a dead tracer");
+    }
+    assert!(is_planted());
+    is_given_back(&mut survivor, &target, &library);
+    survivor.must_have_text(&text);
+    survivor.finish();
+}
+
+#[test]
+fn threads_that_block_all_signals_survive() {
+    blocking_trap("masking", &[]);
+    blocking_trap("masking", &["-static"]);
+    blocking_trap("masked", &[]);
+}
+
+#[test]
+fn handlers_that_block_all_signals_survive() {
+    blocking_trap("handled", &[]);
+    blocking_trap("handled", &["-static"]);
+}
+
+#[test]
+fn threads_and_children_that_begin_with_all_signals_blocked_survive() {
+    blocking_trap("bequeathing", &[]);
+    blocking_trap("masked_family", &[]);
 }
 
 /// Debug registers stay set when who set them has died: what they watch is written all the same.

@@ -88,9 +88,14 @@ pub fn seccomp(tid: i32) -> Option<u32> {
 
 /// Whether a process has a handler for a signal.
 pub fn catches(tid: i32, signal: i32) -> Option<bool> {
+    Some(caught(tid)? >> (signal - 1) & 1 != 0)
+}
+
+/// The signals that a process has handlers for, as bits.
+pub fn caught(tid: i32) -> Option<u64> {
     let text = fs::read_to_string(format!("/proc/{tid}/status")).ok()?;
     let mask = text.lines().find_map(|line| line.strip_prefix("SigCgt:"))?.trim();
-    Some(u64::from_str_radix(mask, 16).ok()? >> (signal - 1) & 1 != 0)
+    u64::from_str_radix(mask, 16).ok()
 }
 
 /// State letter of a thread; `None` if it does not exist.

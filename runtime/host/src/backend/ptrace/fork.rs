@@ -61,6 +61,7 @@ impl Space {
             uninjectable: self.uninjectable,
             system_call: self.system_call,
             rescue,
+            guards: self.guards.clone(),
             cave: None,
             unprotected: self.unprotected,
             searched: self.searched,

@@ -324,7 +324,8 @@ impl Taken<'_> {
         let planned = self.ranges.range(..range.end).next_back().is_some_and(|(_, end)| *end > range.start);
         let wanted = self.wanted.range(range.clone()).any(|(address, _)| *address != own);
         let planted = range.clone().any(|at| self.space.sites.contains_key(&at));
-        let jumped = self.space.home.as_ref().is_some_and(|home| home.jumps_in(range));
-        !(planned || wanted || planted || jumped)
+        let jumped = self.space.home.as_ref().is_some_and(|home| home.jumps_in(range.clone()));
+        let guarded = self.space.guards.is_in(&range);
+        !(planned || wanted || planted || jumped || guarded)
     }
 }

@@ -33,11 +33,8 @@ pub fn is_consistent(pid: i32, space: &Space) -> bool {
 /// The functions by which a program maps files itself: `mmap` of the C libraries that it has mapped. The loader has one
 /// of its own.
 pub fn mappers(space: &mut Space, mappings: &[Mapping]) -> Vec<u64> {
-    let is_c_library = |m: &&Mapping| {
-        let name = m.path.rsplit('/').next().unwrap_or_default();
-        m.offset == 0 && ["libc.so", "libc-", "ld-musl"].iter().any(|prefix| name.starts_with(prefix))
-    };
-    let bases: Vec<u64> = mappings.iter().filter(is_c_library).map(|m| m.start).collect();
+    let is_first = |m: &&Mapping| m.offset == 0 && is_c_library(&m.path);
+    let bases: Vec<u64> = mappings.iter().filter(is_first).map(|m| m.start).collect();
     let find = |base| match space.mappers.get(&base) {
         Some(known) => *known,
         None => {
@@ -47,6 +44,17 @@ pub fn mappers(space: &mut Space, mappings: &[Mapping]) -> Vec<u64> {
         }
     };
     bases.into_iter().filter_map(find).collect()
+}
+
+/// Whether a file is a C library, by its name.
+pub fn is_c_library(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    ["libc.so", "libc-", "ld-musl"].iter().any(|prefix| name.starts_with(prefix))
+}
+
+/// Whether a process runs a dynamically linked program.
+pub fn has_interpreter(pid: i32) -> bool {
+    interpreter(pid).is_some()
 }
 
 /// Address of a dynamic symbol of the file mapped at `base`; `wanted` is its name with a NUL behind it.

@@ -238,6 +238,7 @@ impl<H: Handlers> Tracer<H> {
         self.unwatch(tid);
         self.swallow_trap(tid, space);
         self.leave_slot(tid, space, 0);
+        self.leave_thunk(tid, space);
         true
     }
 

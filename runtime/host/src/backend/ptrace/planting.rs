@@ -2,7 +2,9 @@
 //! instructions into plans, plans into slots.
 
 use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
 
+use nix::errno::Errno;
 use rstap_program::{CodeKind, ProbeId};
 
 use super::loader;
@@ -50,7 +52,7 @@ impl<H: Handlers> Tracer<H> {
             self.inject(tid, pid, space, &mappings, &mut wanted);
         }
         let (mut loader, mut mappers) = (None, Vec::new());
-        if self.needs_loader(pid, space)
+        if (self.needs_loader(pid, space) || !wanted.is_empty() && self.awaits_guard(pid, &mappings))
             && let Some(s) = self.spaces.get_mut(&space)
         {
             loader = loader::debug_state(pid, s);
@@ -72,6 +74,7 @@ impl<H: Handlers> Tracer<H> {
                 site.is_mapper = true;
             }
         }
+        self.guard(tid, pid, space, &mappings);
         self.insert(pid, space, &new, &mappings);
         self.raise_semaphores(pid, &mappings);
         self.watch_data(tid, pid, space, &mappings);
@@ -324,22 +327,36 @@ impl<H: Handlers> Tracer<H> {
             .iter()
             .find(|m| (m.start..m.end).contains(&address))
             .map_or(address..address + 1, |m| m.start..m.end);
-        // What was mapped here before is not in `mappings`.
-        let Ok(now) = maps::read(pid) else { return };
-        let Some(place) = maps::find_gap(&now, near, size) else { return };
-        let pieces = [(size, libc::PROT_READ | libc::PROT_EXEC)];
-        match self.map_pieces(tid, pid, space, place, &pieces, &[]) {
-            Ok(()) if self.list_area(space, &(place..place + size)) => {
+        match self.map_code(tid, pid, space, near, size) {
+            Ok(place) => {
                 if let Some(s) = self.spaces.get_mut(&space) {
                     s.add_area(place..place + size);
                 }
                 self.report.say(2, format_args!("process {pid}: {size} bytes for slots at {place:#x}"));
             }
-            Ok(()) | Err(RemoteError::Gone(_)) => {}
+            Err(RemoteError::Gone(_)) => {}
             Err(error) => {
                 self.report.say(1, format_args!("process {pid} gets no memory for slots: {error}"));
             }
         }
+    }
+
+    /// Maps memory for code in the target, near other code, and lists it there; its address.
+    pub(super) fn map_code(
+        &mut self,
+        tid: Tid,
+        pid: i32,
+        space: SpaceId,
+        near: Range<u64>,
+        size: u64,
+    ) -> Result<u64, RemoteError> {
+        // What was mapped here before is not in any list that was read then.
+        let now = maps::read(pid).map_err(|_| RemoteError::Failed(Errno::ESRCH))?;
+        let place = maps::find_gap(&now, near, size).ok_or(RemoteError::Failed(Errno::ENOMEM))?;
+        let pieces = [(size, libc::PROT_READ | libc::PROT_EXEC)];
+        self.map_pieces(tid, pid, space, place, &pieces, &[])?;
+        let is_listed = self.list_area(space, &(place..place + size));
+        is_listed.then_some(place).ok_or(RemoteError::Failed(Errno::ENOSPC))
     }
 
     /// A `syscall` instruction in an address space: in the vdso, else in any text.

@@ -11,6 +11,7 @@ use rstap_program::{CodeKind, ProbeId};
 
 use super::injecting::remove_jumps;
 use super::memory::{Memory, hide_breakpoints};
+use super::rescue::guard::Guards;
 use super::rescue::{Cave, Cleaned, Rescue};
 use super::semaphores::lower_semaphores;
 use super::watch::Watched;
@@ -160,6 +161,8 @@ pub struct Space {
     pub system_call: Option<u64>,
     /// What keeps it alive without a tracer.
     pub rescue: Option<Box<Rescue>>,
+    /// What keeps SIGTRAP unblocked in it.
+    pub guards: Guards,
     /// Where the stub is for the moment.
     pub cave: Option<Cave>,
     /// It cannot be protected.
@@ -196,6 +199,7 @@ impl Space {
             uninjectable: false,
             system_call: None,
             rescue: None,
+            guards: Guards::default(),
             cave: None,
             unprotected: false,
             searched: false,
@@ -245,6 +249,8 @@ impl Space {
             self.remove(address);
         }
         remove_jumps(self, |_| true);
+        // Both kinds of breakpoints may have stood on one of these.
+        self.guards.take_out(&self.memory);
         lower_semaphores(self, |_| true);
     }
 

@@ -9,7 +9,7 @@ pub const PAGE: usize = 4096;
 /// What a header begins with.
 pub const MAGIC: [u8; 8] = *b"rstapINT";
 /// Changes with every change of the layout.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 /// Most pieces of memory that a header lists.
 pub const MAX_AREAS: usize = 240;
 
@@ -98,6 +98,8 @@ pub const KIND_THREAD: u8 = 3;
 
 /// Nothing any more.
 pub const KIND_LOST: u8 = 4;
+/// A jump in place of `mov eax, count`.
+pub const KIND_GUARD: u8 = 5;
 
 /// Something to undo. Never across a page, so that a dying tracer has written all of it or nothing.
 #[repr(C)]
@@ -115,7 +117,7 @@ pub struct Entry {
     pub protection: u8,
     /// Zero.
     pub reserved: u8,
-    /// How often a counter was raised.
+    /// How often a counter was raised; the number that an instruction gave.
     pub count: u32,
     /// Zero.
     pub spare: u64,

@@ -16,7 +16,7 @@
 
 use std::mem::offset_of;
 
-use super::area::{Entry, Header, KIND_SITE, PAGE};
+use super::area::{Action, Entry, Header, KIND_SITE, PAGE};
 
 /// Where the instruction pointer is in the ucontext that a signal handler gets.
 pub const UC_RIP: usize = 168;
@@ -32,6 +32,14 @@ core::arch::global_asm!(
     .hidden rstap_rescue_begin
     .globl rstap_rescue_handler
     .hidden rstap_rescue_handler
+    .globl rstap_rescue_mask
+    .hidden rstap_rescue_mask
+    .globl rstap_rescue_mask_end
+    .hidden rstap_rescue_mask_end
+    .globl rstap_rescue_action
+    .hidden rstap_rescue_action
+    .globl rstap_rescue_action_end
+    .hidden rstap_rescue_action_end
     .globl rstap_rescue_stub
     .hidden rstap_rescue_stub
     .globl rstap_rescue_stub_data
@@ -191,6 +199,86 @@ rstap_rescue_handler:
     syscall
     ret
 
+    // Two pieces that are copied to where they are used: a system call as the program has it, but that SIGTRAP is left out
+    // of the signals it tells of. What it points to is copied for that, below the red zone, if it is readable: a call
+    // that makes no sense otherwise is refused with another error if it is not. Flags are not kept.
+rstap_rescue_mask:
+    // eax: 14, edi: how, rsi: signals
+    lea rsp, [rsp - 128]
+    test rsi, rsi
+    jz 3f
+    cmp edi, {SIG_UNBLOCK}
+    je 3f
+    cmp r10, 8
+    jne 3f
+    push rdi
+    push rdx
+    mov edi, -1
+    xor edx, edx
+    syscall
+    pop rdx
+    pop rdi
+    cmp rax, -{EINVAL}
+    mov eax, 14
+    jne 3f
+    mov rax, [rsi]
+    and rax, {NOT_TRAP}
+    push rsi
+    push rax
+    mov rsi, rsp
+    mov eax, 14
+    syscall
+    lea rsp, [rsp + 8]
+    pop rsi
+    jmp 4f
+3:  syscall
+4:  lea rsp, [rsp + 128]
+rstap_rescue_mask_end:
+
+rstap_rescue_action:
+    // eax: 13, edi: signal, rsi: action. SIGTRAP's own is left as it is.
+    lea rsp, [rsp - 128]
+    test rsi, rsi
+    jz 3f
+    cmp edi, {SIGTRAP}
+    je 3f
+    cmp r10, 8
+    jne 3f
+    push rdi
+    push rdx
+    push rsi
+    mov edi, -1
+    xor edx, edx
+    mov eax, 14
+    syscall
+    cmp rax, -{EINVAL}
+    jne 2f
+    lea rsi, [rsi + {ACTION_MASK}]
+    mov eax, 14
+    syscall
+    cmp rax, -{EINVAL}
+2:  pop rsi
+    pop rdx
+    pop rdi
+    mov eax, 13
+    jne 3f
+    push rsi
+    mov rax, [rsi + {ACTION_MASK}]
+    and rax, {NOT_TRAP}
+    push rax
+    push qword ptr [rsi + 16]
+    push qword ptr [rsi + 8]
+    push qword ptr [rsi]
+    mov rsi, rsp
+    mov eax, 13
+    syscall
+    lea rsp, [rsp + 32]
+    pop rsi
+    jmp 4f
+3:  syscall
+4:  lea rsp, [rsp + 128]
+rstap_rescue_action_end:
+
     .balign 16
 rstap_rescue_stub:
     // Makes the system call that the registers hold; then, if no tracer intervenes, restores the signal mask and each
@@ -227,6 +315,11 @@ rstap_rescue_end:
     SI_CODE = const SI_CODE,
     SI_KERNEL = const SI_KERNEL,
     TRAP_HWBKPT = const libc::TRAP_HWBKPT,
+    SIGTRAP = const libc::SIGTRAP,
+    SIG_UNBLOCK = const libc::SIG_UNBLOCK,
+    EINVAL = const libc::EINVAL,
+    NOT_TRAP = const !(super::TRAP as i64),
+    ACTION_MASK = const offset_of!(Action, mask),
     STEPPING = const offset_of!(Header, stepping),
     AREA_COUNT = const offset_of!(Header, area_count),
     AREAS = const offset_of!(Header, areas),
@@ -249,6 +342,10 @@ rstap_rescue_end:
 unsafe extern "C" {
     static rstap_rescue_begin: u8;
     static rstap_rescue_handler: u8;
+    static rstap_rescue_mask: u8;
+    static rstap_rescue_mask_end: u8;
+    static rstap_rescue_action: u8;
+    static rstap_rescue_action_end: u8;
     static rstap_rescue_stub: u8;
     static rstap_rescue_stub_data: u8;
     static rstap_rescue_stub_name: u8;
@@ -269,6 +366,16 @@ fn offset(label: *const u8) -> u64 {
 /// Where the signal handler is in [`all`].
 pub fn handler() -> u64 {
     offset(&raw const rstap_rescue_handler)
+}
+
+/// The code that makes a system call, 13 or 14, and leaves SIGTRAP alone.
+pub fn without_trap(number: u32) -> &'static [u8] {
+    const ACTION: u32 = libc::SYS_rt_sigaction as u32;
+    let (from, to) = match number {
+        ACTION => (&raw const rstap_rescue_action, &raw const rstap_rescue_action_end),
+        _ => (&raw const rstap_rescue_mask, &raw const rstap_rescue_mask_end),
+    };
+    &all()[offset(from) as usize..offset(to) as usize]
 }
 
 /// Where the stub is in [`all`].

@@ -1,9 +1,14 @@
 //! What a dead rstap left in a target, found and undone: by the next one that attaches, or by `--cleanup`.
 
-use super::area::{Header, KIND_SEMAPHORE, KIND_SITE, KIND_THREAD, MAGIC, PAGE, Piece, VERSION, from_bytes};
+use std::collections::HashMap;
+
+use super::area::{
+    Entry, Header, KIND_GUARD, KIND_SEMAPHORE, KIND_SITE, KIND_THREAD, MAGIC, PAGE, Piece, VERSION,
+    from_bytes,
+};
 use super::stack::Frames;
 use super::table;
-use super::{OWNER, cave, code, stack};
+use super::{OWNER, cave, code, guard, stack};
 use crate::backend::Handlers;
 use crate::backend::ptrace::remote;
 use crate::backend::ptrace::semaphores;
@@ -85,12 +90,17 @@ impl<H: Handlers> Tracer<H> {
             // Without an owner it is memory that a thread was in when all else was undone.
             let is_dead = old.header.owner != 0;
             cleaned.sessions += u32::from(is_dead);
-            if is_dead && let Some(s) = self.spaces.get_mut(&space) {
-                undo(pid, s, &old, mappings, &parked, &mut cleaned);
-            }
+            let unblocked = match self.spaces.get_mut(&space).filter(|_| is_dead) {
+                Some(s) => undo(pid, s, &old, mappings, &mut cleaned),
+                None => Vec::new(),
+            };
             for &tid in &parked {
                 self.swallow_trap(tid, space);
             }
+            // Not before: a SIGTRAP that waits for a thread which blocks it again would not be told, and the thread would go
+            // on in the middle of an instruction.
+            let known = unblocked.into_iter().filter(|(tid, _)| parked.contains(tid));
+            cleaned.masks += known.filter(|(tid, mask)| super::block_again(*tid, *mask)).count() as u32;
             self.open_cave(pid, space);
             let given_back = self.give_action_back(tid, pid, space, old.base);
             let action = self.old_action(space, old.base);
@@ -237,15 +247,27 @@ fn is_sound(base: u64, header: &Header, mappings: &[Mapping]) -> bool {
             && header.areas[0].start == base)
 }
 
-/// Undoes what the table of a dead session says.
-fn undo(pid: i32, s: &mut Space, old: &Found, mappings: &[Mapping], parked: &[Tid], cleaned: &mut Cleaned) {
+/// Undoes in memory what the table of a dead session says. The threads that it has unblocked SIGTRAP for, with the signals
+/// that they blocked.
+fn undo(
+    pid: i32,
+    s: &mut Space,
+    old: &Found,
+    mappings: &[Mapping],
+    cleaned: &mut Cleaned,
+) -> Vec<(Tid, u64)> {
+    let mut unblocked = Vec::new();
     let mut mask = [0; 8];
     if s.memory.read_raw(old.header.table, &mut mask) != mask.len() {
-        return;
+        return unblocked;
     }
-    let Some(size) = table::size_by_mask(u64::from_le_bytes(mask)) else { return };
+    let Some(size) = table::size_by_mask(u64::from_le_bytes(mask)) else { return unblocked };
     let mut bytes = vec![0; size];
     let read = s.memory.read_raw(old.header.table, &mut bytes);
+    let guards: HashMap<u64, Entry> = table::entries(&bytes[..read])
+        .filter(|entry| entry.kind == KIND_GUARD)
+        .map(|entry| (entry.key, entry))
+        .collect();
     for entry in table::entries(&bytes[..read]) {
         match entry.kind {
             KIND_SITE => {
@@ -254,6 +276,7 @@ fn undo(pid: i32, s: &mut Space, old: &Found, mappings: &[Mapping], parked: &[Ti
                 let mut now = [0];
                 let there = s.memory.read_raw(entry.key, &mut now) == 1 && now == [INT3];
                 let is_known = is_program_byte(pid, mappings, entry.key, entry.original)
+                    || guards.contains_key(&entry.key)
                     || is_injected_jump(s, mappings, entry.key, entry.original);
                 if there && is_known {
                     let restored = s.memory.write_raw(entry.key, &[entry.original]).is_ok();
@@ -264,12 +287,13 @@ fn undo(pid: i32, s: &mut Space, old: &Found, mappings: &[Mapping], parked: &[Ti
                 let count = semaphores::lower(s, entry.key, entry.count);
                 cleaned.semaphores += u32::from(count);
             }
-            KIND_THREAD if parked.iter().any(|tid| *tid as u64 == entry.key) => {
-                cleaned.masks += u32::from(super::block_again(entry.key as Tid, entry.slot));
-            }
+            KIND_THREAD => unblocked.push((entry.key as Tid, entry.slot)),
             _ => {}
         }
     }
+    // A breakpoint may have stood on one.
+    guards.values().for_each(|entry| guard::undo(&s.memory, entry));
+    unblocked
 }
 
 /// Whether the file that is mapped at an address has this byte there; what is no file's is believed.

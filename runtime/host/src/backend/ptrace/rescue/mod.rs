@@ -15,16 +15,17 @@
 //! as nobody has taken the news by waitpid(2). So its instruction pointer is set to the slot before that; and to nothing
 //! but a slot, which the handler can tell from a breakpoint just met.
 //!
-//! What remains: the kernel forces the SIGTRAP of an `int3` on threads that block it, and resets the action for all.
-//! Threads have it unblocked when we come, and a reset is noticed at the next hit of a thread that blocks signals (if it
-//! was not at the same place with the same stack the last time), at the latest a tenth of a second after it at some hit.
-//! A tracer killed in between leaves breakpoints without a handler. The same holds for a program that takes SIGTRAP for
-//! itself while it is probed, and for a child between its vfork and its exec that sets all signals back.
+//! The kernel forces the SIGTRAP of an `int3` on threads that block it, and resets the action for all. So nobody blocks it:
+//! see `guard`. What gets past that is noticed at the next hit of a thread that blocks signals (if it was not at the same
+//! place with the same stack the last time), at the latest a tenth of a second after it at some hit. A tracer killed in
+//! between leaves breakpoints without a handler. The same holds for a program that takes SIGTRAP for itself while it is
+//! probed, and for a child between its vfork and its exec that sets all signals back.
 
 pub mod area;
 mod cave;
 pub mod code;
 mod copy;
+pub mod guard;
 mod leftovers;
 mod stack;
 pub mod table;
@@ -324,9 +325,11 @@ impl<H: Handlers> Tracer<H> {
             (thread.pid == pid && matches!(thread.state, State::Parked(_))).then_some(*tid)
         };
         let tids: Vec<Tid> = self.threads.iter().filter_map(parked).collect();
+        self.guard(tid, pid, space, &maps::read(pid).map_err(gone)?);
         for tid in tids {
             self.unblock(tid, pid, space);
         }
+        self.unblock_in_handlers(tid, pid, space, base);
         Ok(())
     }
 
@@ -338,14 +341,42 @@ impl<H: Handlers> Tracer<H> {
         space: SpaceId,
         base: u64,
     ) -> Result<Action, RemoteError> {
+        self.action_of(libc::SIGTRAP, tid, pid, space, base)
+    }
+
+    /// The same for any signal.
+    fn action_of(
+        &mut self,
+        signal: i32,
+        tid: Tid,
+        pid: i32,
+        space: SpaceId,
+        base: u64,
+    ) -> Result<Action, RemoteError> {
         let into = base + (PAGE + offset_of!(Header, scratch)) as u64;
-        let arguments = [libc::SIGTRAP as u64, 0, into, 8, 0, 0];
+        let arguments = [signal as u64, 0, into, 8, 0, 0];
         // The fourth argument of a system call is in r10, which is the fourth here as well.
         self.remote_call(tid, pid, space, libc::SYS_rt_sigaction, arguments)?;
         let s = self.spaces.get(&space).ok_or(RemoteError::Nowhere)?;
         let mut now = [0; size_of::<Action>()];
         let all = s.memory.read_raw(into, &mut now) == now.len();
         from_bytes(&now).filter(|_| all).ok_or(RemoteError::Failed(Errno::EFAULT))
+    }
+
+    /// Sets the action for a signal.
+    fn set_action_of(
+        &mut self,
+        signal: i32,
+        tid: Tid,
+        pid: i32,
+        space: SpaceId,
+        base: u64,
+        action: Action,
+    ) -> Result<(), RemoteError> {
+        let from = base + (PAGE + offset_of!(Header, scratch)) as u64;
+        let s = self.spaces.get(&space).ok_or(RemoteError::Nowhere)?;
+        s.memory.write_raw(from, bytes(&action)).map_err(|_| RemoteError::Failed(Errno::EFAULT))?;
+        self.remote_call(tid, pid, space, libc::SYS_rt_sigaction, [signal as u64, from, 0, 8, 0, 0]).map(drop)
     }
 
     /// Has our handler called, with `old` behind it.
@@ -529,6 +560,7 @@ impl<H: Handlers> Tracer<H> {
             return;
         };
         self.open_cave(pid, space);
+        self.block_in_handlers(tid, pid, space, rescue.base);
         let given_back = self.give_action_back(tid, pid, space, rescue.base);
         let old = self.old_action(space, rescue.base);
         let Some(s) = self.spaces.get(&space) else { return };
@@ -538,8 +570,9 @@ impl<H: Handlers> Tracer<H> {
         }
         let frames = old.map(|old| stack::Frames { base: rescue.base, old });
         let leads = |tid: &Tid| stack::leads_into(*tid, pid, &s.memory, rescue.pieces(), frames.as_ref());
-        let is_free =
-            all_home && given_back && !rescue.replaced && (!rescue.delivered || !tids.iter().any(leads));
+        let is_guarded = |tid: &Tid| s.guards.lead_back(*tid, pid, &s.memory);
+        let is_left = (!rescue.delivered || !tids.iter().any(leads)) && !tids.iter().any(is_guarded);
+        let is_free = all_home && given_back && !rescue.replaced && is_left;
         // Nothing is planted any more.
         let _ = s.memory.write_raw(rescue.base + OWNER, &[0; 16]);
         if is_free {
