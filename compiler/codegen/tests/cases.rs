@@ -449,7 +449,7 @@ fn error_has_its_text_and_abort_is_not_caught() {
     let script = script(vec![], vec![], &[S], body);
     // `abort()` is no error, so the core reports none; the evaluator names what ended the handler.
     let program = rstap_codegen::compile(&script).expect("it compiles");
-    let seen = support::run::execute(&program).swap_remove(0);
+    let seen = support::run::execute(&program, true).swap_remove(0);
     assert_eq!((seen.output.as_str(), seen.fault), ("caught mine\\n", None));
     assert_eq!(support::run::evaluate(&script).swap_remove(0).output, "caught mine\\n");
 }

@@ -5,7 +5,9 @@ mod support;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rstap_sema::ir::Script;
 use support::generate::generate;
+use support::globals::{SUM, SUMS, TALLIES, TALLY};
 use support::run::difference;
 
 const PROGRAMS: u64 = 2000;
@@ -23,6 +25,16 @@ fn check(seed: u64) {
         Err(_) => "a panic".to_owned(),
     };
     panic!("RSTAP_RANDOM_SEED={seed}: {difference}\n{}", rstap_sema::ir::print::print(&script));
+}
+
+#[test]
+fn random_scripts_have_sharded_globals_of_each_kind() {
+    let scripts: Vec<_> = (0..50).map(generate).collect();
+    for number in [SUM, TALLY, SUMS, TALLIES] {
+        let is_sharded = |script: &Script| script.globals[number as usize].sharded;
+        let count = scripts.iter().filter(|script| is_sharded(script)).count();
+        assert!((1..50).contains(&count), "global {number} is sharded in {count} of 50 scripts");
+    }
 }
 
 #[test]

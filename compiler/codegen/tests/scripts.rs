@@ -40,7 +40,7 @@ fn elaborate(path: &Path) -> Script {
 fn shown(script: &Script) -> String {
     let program = rstap_codegen::compile(script).expect("it compiles");
     let mut text = String::new();
-    for (probe, seen) in program.probes.iter().zip(execute(&program)) {
+    for (probe, seen) in program.probes.iter().zip(execute(&program, true)) {
         let _ = writeln!(text, "{}: {}", probe.pp, seen.output);
         if let Some((fault, _, words)) = seen.fault {
             let _ = writeln!(text, "  {fault:?} {words}");

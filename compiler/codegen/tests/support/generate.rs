@@ -72,6 +72,8 @@ pub fn generate(seed: u64) -> Script {
         // The first handler is one of a program's: it is compiled with another aim.
         script.probes[0].point = Point::Never;
     }
+    rstap_sema::shards::assign(&mut script);
+    rstap_sema::locks::assign(&mut script);
     rstap_sema::keys::assign(&mut script);
     script
 }
@@ -146,12 +148,13 @@ impl Generator {
                 args.push(self.read(Place::Global(GlobalId(number)), ty));
             }
         }
-        for number in [STAT_LOG, STAT_LINEAR] {
+        args.push(self.read(Place::Global(GlobalId(SUM)), Type::Long));
+        for number in [STAT_LOG, STAT_LINEAR, TALLY] {
             args.push(self.extract(StatRef::Global(GlobalId(number)), stat_op::COUNT));
             args.push(self.extract(StatRef::Global(GlobalId(number)), stat_op::SUM));
         }
         let mut body = vec![self.show(args)];
-        for map in [MAP_LONG, MAP_STRING, MAP_STAT] {
+        for map in [MAP_LONG, MAP_STRING, MAP_STAT, SUMS, TALLIES] {
             body.push(self.walk(map, true, &scope));
         }
         body
@@ -177,7 +180,8 @@ impl Generator {
     fn statement(&mut self, scope: &Scope) -> Stmt {
         let kinds = if scope.depth > 3 { 12 } else { 18 };
         match self.random.below(kinds) {
-            0..4 => self.assignment(scope),
+            0..3 => self.assignment(scope),
+            3 => self.addition(scope),
             4 | 5 => {
                 let args = (0..1 + self.random.below(3)).map(|_| self.any(3, scope)).collect();
                 self.show(args)
@@ -260,7 +264,7 @@ impl Generator {
     fn walk(&mut self, map: u32, dump: bool, scope: &Scope) -> Stmt {
         let (key_types, value): (&[Type], _) = match map {
             MAP_STRING => (&[Type::Str, Type::Long], Some(Type::Str)),
-            MAP_LONG => (&[Type::Long], Some(Type::Long)),
+            MAP_LONG | SUMS => (&[Type::Long], Some(Type::Long)),
             _ => (&[Type::Long], None),
         };
         let mut inner = Scope { in_loop: true, walking: true, ..scope.clone() };
@@ -329,6 +333,28 @@ impl Generator {
     fn assignment(&mut self, scope: &Scope) -> Stmt {
         let ty = self.ty();
         Stmt::Expr(self.assign(ty, 3, scope))
+    }
+
+    /// Adds to what nothing else is done to before the dump: it is sharded.
+    fn addition(&mut self, scope: &Scope) -> Stmt {
+        let key = |generator: &mut Self| generator.long_key(scope);
+        let (place, stat) = match self.random.below(4) {
+            0 => (Some(Place::Global(GlobalId(SUM))), None),
+            1 => (Some(Place::Element(GlobalId(SUMS), key(self))), None),
+            2 => (None, Some(StatRef::Global(GlobalId(TALLY)))),
+            _ => (None, Some(StatRef::Element(GlobalId(TALLIES), key(self)))),
+        };
+        let (value, site) = (self.small(scope), self.site());
+        match (place, stat) {
+            (Some(place), _) => {
+                let op = self.random.pick(&[BinaryOp::Add, BinaryOp::Sub]);
+                let (operand, yields_old) = (Box::new(value), self.random.chance(2));
+                let kind = ExprKind::Update { place, op, operand, yields_old, site };
+                Stmt::Expr(Expr { ty: Type::Long, kind })
+            }
+            (None, Some(stat)) => Stmt::Aggregate(stat, value, site),
+            (None, None) => unreachable!("it is one or the other"),
+        }
     }
 
     fn assign(&mut self, ty: Type, depth: u32, scope: &Scope) -> Expr {

@@ -18,6 +18,15 @@ pub const MAP_STRING: u32 = 7;
 /// `[long] stat`
 pub const MAP_STAT: u32 = 8;
 
+/// A long that is only added to.
+pub const SUM: u32 = 9;
+/// A statistic that is only added to.
+pub const TALLY: u32 = 10;
+/// `[long] long`, four entries, only added to.
+pub const SUMS: u32 = 11;
+/// `[long] stat`, three entries, only added to.
+pub const TALLIES: u32 = 12;
+
 /// All of them, by number.
 pub fn globals() -> Vec<Global> {
     let log = StatShape { histogram: Histogram::Log, variance_shift: 0, variance: true, sketch: true };
@@ -42,5 +51,9 @@ pub fn globals() -> Vec<Global> {
         of("ml", map(1, 0, ValueShape::Long, 5, false)),
         of("ms", map(2, 1, ValueShape::String, 4, true)),
         of("mst", map(1, 0, ValueShape::Stat(linear), 3, false)),
+        scalar("sum", Type::Long),
+        of("tally", GlobalKind::Stat(log)),
+        of("sums", map(1, 0, ValueShape::Long, 4, false)),
+        of("tallies", map(1, 0, ValueShape::Stat(linear), 3, false)),
     ]
 }
