@@ -69,7 +69,7 @@ impl Frame {
         let caller = match by_rules {
             Some(Caller::None) => return None,
             Some(Caller::Frame { registers, interrupted }) => Frame { registers, exact: interrupted },
-            None => self.caller_by_frame_pointer(memory)?,
+            None => self.caller_by_frame_pointer(place, memory)?,
         };
         // Stacks grow down. A signal handler may run on a stack of its own, anywhere.
         let proceeds = caller.exact || caller.registers[register::RSP] > self.registers[register::RSP];
@@ -77,9 +77,9 @@ impl Frame {
     }
 
     /// The caller by the chain of saved rbp (psABI, 3.2.2), which a function has joined after its prologue.
-    fn caller_by_frame_pointer(&self, memory: &dyn TargetMemory) -> Option<Frame> {
+    fn caller_by_frame_pointer(&self, place: Option<&Place>, memory: &dyn TargetMemory) -> Option<Frame> {
         let (rsp, rbp) = (self.registers[register::RSP], self.registers[register::RBP]);
-        let in_prologue = if self.exact { words_pushed(memory, self.pc()) } else { None };
+        let in_prologue = if self.exact { words_pushed(place, memory, self.pc()) } else { None };
         let (return_at, saved) = match in_prologue {
             Some(words) => {
                 let return_at = rsp.wrapping_add(words * 8);
@@ -96,7 +96,16 @@ impl Frame {
     }
 }
 
-fn words_pushed(memory: &dyn TargetMemory, pc: u64) -> Option<u64> {
+/// Nothing is pushed where a function begins, whatever it does then. What the file has is asked before the memory, where a
+/// probe may stand.
+fn words_pushed(place: Option<&Place>, memory: &dyn TargetMemory, pc: u64) -> Option<u64> {
+    if let Some(code) = place.and_then(|place| place.code.as_ref()) {
+        let symbol = code.module.symbols().symbol_at(code.link);
+        if symbol.is_some_and(|symbol| symbol.address == code.link) {
+            return Some(0);
+        }
+        return words_pushed_in_prologue(code.module.headers().bytes_at(code.link, 4)?);
+    }
     let mut code = [0; 4];
     memory.read(pc, &mut code).then(|| words_pushed_in_prologue(&code)).flatten()
 }
