@@ -178,9 +178,14 @@ impl Session {
              probe end {{ println(n > 1000) }}",
             path.display()
         );
+        Session::start_with(pid, &script)
+    }
+
+    /// With a script that warns of a hit and ends with a line that is 1.
+    fn start_with(pid: &str, script: &str) -> Session {
         let mut child = Command::new(RSTAP)
             .args(INJECT)
-            .args(["-v", "-x", pid, "-e", &script])
+            .args(["-v", "-x", pid, "-e", script])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -207,6 +212,47 @@ impl Session {
         assert_eq!((text(&output.stdout).as_str(), output.status.code()), ("1\n", Some(0)), "{said}");
         assert!(!said.contains("stay in it"), "{said}");
     }
+}
+
+#[test]
+fn gdb_finds_the_callers_of_functions_whose_returns_are_probed() {
+    if needs::missing_program(["gdb"]).is_some() {
+        assert!(!needs::in_ci(), "needs gdb");
+        return;
+    }
+    let path = program("nested");
+    let server = Server::start(&mut Command::new(&path)).expect("the target starts");
+    let pid = server.pid().to_string();
+    let script = format!(
+        "global n\nprobe process(\"{0}\").function(\"work\").return, process(\"{0}\").function(\"middle\").return {{\n\
+         if (n++ == 1000) warn(\"hit\") }}\nprobe end {{ println(n > 1000) }}",
+        path.display()
+    );
+    let session = Session::start_with(&pid, &script);
+    let commands = ["-ex", "break inner", "-ex", "continue", "-ex", "bt"];
+    let gdb = Command::new("gdb").args(["-q", "-nx", "-batch", "-p", &pid]).args(commands).output();
+    let said = text(&gdb.expect("gdb starts").stdout);
+    let frames = |name: &&str| said.contains(&format!(" {name} ("));
+    assert!(["inner", "in middle", "in work", "in main"].iter().all(frames), "{said}");
+    session.end();
+    assert_unharmed(server);
+}
+
+/// Nothing of rstap's may be killed for a system call: there the probes are breakpoints.
+#[test]
+fn a_program_behind_a_filter_of_system_calls_is_probed_and_unharmed() {
+    let path = program("nested");
+    let server = Server::start(Command::new(&path).arg("confined")).expect("the target starts");
+    let script = format!(
+        "global n\nprobe process(\"{}\").function(\"work\").return {{ if (n++ == 100) exit() }}\n\
+         probe end {{ println(n > 100) }}",
+        path.display()
+    );
+    let outcome = inject(&["-v", "-x", &server.pid().to_string(), "-e", &script]);
+    let said = text(&outcome.stderr);
+    assert_eq!((text(&outcome.stdout).as_str(), outcome.status), ("1\n", Status::Exited(0)), "{said}");
+    assert!(said.contains("is probed by ptrace: "), "{said}");
+    assert_unharmed(server);
 }
 
 #[test]
