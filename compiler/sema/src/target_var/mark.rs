@@ -8,7 +8,7 @@ use rstap_debuginfo::sdt::{Argument, Number, Offset, Operand};
 use rstap_syntax::ast::{Target, TargetBase};
 use rstap_syntax::diagnostic::Diagnostic;
 
-use super::build::{add, call, extend, load, multiply, number, shift, string, text};
+use super::build::{add, call, call_string, extend, load, multiply, number, shift, string, text};
 use super::location::{bias_at, register_half};
 use super::{CodeScope, Request, Scope, Use};
 use crate::ir::{BinaryOp, Directive, Expr, ExprKind, Format, SiteId};
@@ -66,7 +66,7 @@ impl<'d> MarkScope<'d> {
         match result {
             Ok(value) if request.target.pretty > 0 => {
                 let mut shown = Shown::default();
-                shown.number(conversion::SIGNED, value);
+                shown.pretty(argument, value, request.site);
                 Ok(shown.finish(request.site))
             }
             Ok(value) => Ok(value),
@@ -81,7 +81,7 @@ impl<'d> MarkScope<'d> {
             let blank = if index == 0 { "" } else { " " };
             shown.literal(&format!("{blank}$arg{}=", index + 1));
             match self.value(argument, request.site) {
-                Ok(value) if request.target.pretty > 0 => shown.number(conversion::SIGNED, value),
+                Ok(value) if request.target.pretty > 0 => shown.pretty(argument, value, request.site),
                 Ok(value) => {
                     shown.literal("0x");
                     shown.number(conversion::HEX, value);
@@ -172,7 +172,10 @@ impl Scope for MarkScope<'_> {
 }
 
 fn understood(argument: &Argument) -> Result<&Operand, String> {
-    argument.operand.as_ref().map_err(|text| format!("the operand '{text}' is not understood"))
+    argument.operand.as_ref().map_err(|text| match text.starts_with(".L") {
+        true => format!("it is a constant at '{text}', a label that compilers keep in no file"),
+        false => format!("the operand '{text}' is not understood"),
+    })
 }
 
 fn no_argument(name: &str, count: usize, request: &Request<'_>) -> Box<Diagnostic> {
@@ -194,6 +197,16 @@ struct Shown {
 impl Shown {
     fn literal(&mut self, text: &str) {
         self.directives.push(Directive::Literal(text.as_bytes().to_vec()));
+    }
+
+    /// In decimal.
+    fn pretty(&mut self, argument: &Argument, value: Expr, site: SiteId) {
+        match argument.number {
+            Number::Float => {
+                self.number(conversion::STRING, call_string(Builtin::fp_text, vec![value], site));
+            }
+            Number::Signed | Number::Unsigned => self.number(conversion::SIGNED, value),
+        }
     }
 
     fn number(&mut self, conversion: u8, value: Expr) {
