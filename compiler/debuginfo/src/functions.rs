@@ -17,7 +17,7 @@ use rstap_abi::address::LinkAddr;
 use crate::dwarf::{DebugData, DieRef, ranges_at};
 use crate::elf::{Elf, Symbol};
 use crate::lines::{self, Line};
-use crate::names::{demangle, is_cold};
+use crate::names::{demangle, is_cold, is_part};
 use crate::pattern::Pattern;
 
 pub(crate) use listing::Details;
@@ -122,8 +122,14 @@ impl<'m, 'd> Functions<'m, 'd> {
             matches.into_iter().flat_map(|m| m.functions).map(|m| m.function).collect();
         functions.iter_mut().for_each(|f| f.inlines.sort_by_key(|i| i.entry));
         self.note_symbols(&mut functions);
+        let mut known: HashSet<LinkAddr> = functions.iter().filter_map(|f| f.entry).collect();
+        for part in self.leave_out_parts(&mut functions) {
+            if pattern.name().as_str().contains(".part") {
+                known.remove(&part);
+            }
+        }
         if pattern.file.is_none() {
-            self.add_symbols(&mut functions, pattern);
+            self.add_symbols(&mut functions, pattern, &mut known);
         }
         self.resolve_indirect(&mut functions);
         functions
@@ -304,10 +310,41 @@ impl<'m, 'd> Functions<'m, 'd> {
         }
     }
 
+    /// gcc moves the rest of a function to one of its own where the start is worth inlining. Who enters the function
+    /// enters the start, so the rest is no place of it; where it was.
+    fn leave_out_parts(&self, functions: &mut Vec<Function<'d>>) -> Vec<LinkAddr> {
+        let is_rest = |function: &Function<'_>| {
+            let symbols = symbols_at(self.symbols, function.entry?);
+            (!symbols.is_empty() && symbols.iter().all(|symbol| is_part(symbol.name)))
+                .then_some(function.entry?)
+        };
+        if !functions.iter().any(|function| is_rest(function).is_some()) {
+            return Vec::new();
+        }
+        let place = |function: &Function<'d>| (function.decl_file.clone(), function.decl_line);
+        let is_entered = |function: &&Function<'d>| {
+            !function.inlines.is_empty() || function.entry.is_some() && is_rest(function).is_none()
+        };
+        let entered: HashSet<_> = functions.iter().filter(is_entered).map(place).collect();
+        let mut parts = Vec::new();
+        for function in functions.iter_mut().filter(|function| entered.contains(&place(function))) {
+            if let Some(entry) = is_rest(function) {
+                parts.push(entry);
+                function.entry = None;
+            }
+        }
+        functions.retain(|function| function.entry.is_some() || !function.inlines.is_empty());
+        parts
+    }
+
     /// Adds the functions that only the symbol table has, and aliases of functions whose own name does not match.
-    fn add_symbols(&self, functions: &mut Vec<Function<'d>>, pattern: &Pattern) {
-        let mut known: HashSet<LinkAddr> = functions.iter().filter_map(|f| f.entry).collect();
-        let new = self.symbols.iter().filter_map(|s| self.function_of_new_symbol(s, pattern, &mut known));
+    fn add_symbols(
+        &self,
+        functions: &mut Vec<Function<'d>>,
+        pattern: &Pattern,
+        known: &mut HashSet<LinkAddr>,
+    ) {
+        let new = self.symbols.iter().filter_map(|s| self.function_of_new_symbol(s, pattern, known));
         functions.extend(new);
     }
 

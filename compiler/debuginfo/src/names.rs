@@ -31,6 +31,11 @@ pub(crate) fn is_cold(symbol: &str) -> bool {
     symbol.split('.').skip(1).any(|suffix| suffix == "cold")
 }
 
+/// Whether a symbol is that of the rest of a function whose start was inlined into its callers.
+pub(crate) fn is_part(symbol: &str) -> bool {
+    symbol.split('.').skip(1).any(|suffix| suffix == "part")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
