@@ -184,6 +184,10 @@ impl<'d> Files<'d> for Disk<'d> {
         self.headers.borrow_mut().library(names)
     }
 
+    fn constant(&self, expression: &str) -> Result<PathBuf, String> {
+        self.headers.borrow_mut().constant(expression)
+    }
+
     fn in_container(&self, path: &Path) -> Option<PathBuf> {
         let found = resolve_under(self.container.as_ref()?, path)?;
         found.is_file().then_some(found)

@@ -1,11 +1,14 @@
 //! Types that a script takes from header files, `@cast(p, "stat", "<sys/stat.h>")`: the machine's C compiler makes a
-//! library of nothing but their debug information. The only thing that needs a compiler, and only in such scripts.
+//! library of nothing but their debug information. So it does of the numbers, `@const("EINVAL")`. The only things that need
+//! a compiler, and only in such scripts.
 
 use std::collections::HashMap;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+
+use rstap_sema::files::CONSTANT;
 
 /// Libraries that were made, in a folder that goes with this.
 #[derive(Debug, Default)]
@@ -26,16 +29,35 @@ impl Headers {
         made
     }
 
+    /// The library whose enumerator [`CONSTANT`] has the value of a C expression.
+    pub fn constant(&mut self, expression: &str) -> Result<PathBuf, String> {
+        if let Some(made) = self.made.get(expression) {
+            return made.clone();
+        }
+        // Of a library with the types of this name there is no other: those are headers.
+        let library = format!("const{}", self.made.len());
+        let ours = format!("enumerator value for '{CONSTANT}'");
+        let made = self
+            .compile(&constant_source(expression), &library)
+            .map_err(|error| error.replace(&ours, "the expression"));
+        self.made.insert(expression.to_owned(), made.clone());
+        made
+    }
+
     fn make(&mut self, names: &str) -> Result<PathBuf, String> {
         let source =
             source(names).ok_or_else(|| "expected header files, as in \"<sys/stat.h>\"".to_owned())?;
-        let folder = self.folder().map_err(|error| format!("no folder for its types: {error}"))?;
         // Messages show the name.
-        let library = folder.join(format!("{}.so", names.replace('/', ":")));
-        match compile(&source, &library) {
+        self.compile(&source, &names.replace('/', ":"))
+    }
+
+    fn compile(&mut self, source: &str, name: &str) -> Result<PathBuf, String> {
+        let folder = self.folder().map_err(|error| format!("no folder for what is compiled: {error}"))?;
+        let library = folder.join(format!("{name}.so"));
+        match compile(source, &library) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err("types of header files need a C compiler, and there is no `cc`; name a program or library that \
-                     uses the type"
+                Err("what header files say needs a C compiler, and there is no `cc`; name a program or library that \
+                     uses the type, or write the number itself"
                     .to_owned())
             }
             Err(error) => Err(format!("cc cannot be run: {error}")),
@@ -83,6 +105,53 @@ fn source(names: &str) -> Option<String> {
         text.push_str(&format!("#include <{name}>\n"));
     }
     Some(text)
+}
+
+/// Where the constants of @const are looked for: the headers of POSIX and Linux that define those of system calls. One
+/// that a machine has not is left out.
+const CONSTANT_HEADERS: &[&str] = &[
+    "dirent.h",
+    "elf.h",
+    "errno.h",
+    "fcntl.h",
+    "limits.h",
+    "linux/futex.h",
+    "netdb.h",
+    "netinet/in.h",
+    "netinet/tcp.h",
+    "poll.h",
+    "pthread.h",
+    "sched.h",
+    "signal.h",
+    "stddef.h",
+    "stdint.h",
+    "stdio.h",
+    "stdlib.h",
+    "sys/epoll.h",
+    "sys/file.h",
+    "sys/ioctl.h",
+    "sys/mman.h",
+    "sys/prctl.h",
+    "sys/ptrace.h",
+    "sys/resource.h",
+    "sys/socket.h",
+    "sys/stat.h",
+    "sys/syscall.h",
+    "sys/time.h",
+    "sys/un.h",
+    "sys/wait.h",
+    "termios.h",
+    "time.h",
+    "unistd.h",
+];
+
+fn constant_source(expression: &str) -> String {
+    let mut text = "#define _GNU_SOURCE\n".to_owned();
+    for name in CONSTANT_HEADERS {
+        text.push_str(&format!("#if __has_include(<{name}>)\n#include <{name}>\n#endif\n"));
+    }
+    text.push_str(&format!("enum {{ {CONSTANT} = ({expression}) }};\n"));
+    text
 }
 
 fn compile(source: &str, library: &Path) -> io::Result<Output> {

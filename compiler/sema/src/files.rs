@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 
 use rstap_debuginfo::sources::{DebugFiles, Unfetched};
 
+/// The enumerator that has the value of `@const("…")`.
+pub const CONSTANT: &str = "rstap_constant";
+
 /// The world as pass 2 sees it. `'d` is how long file contents stay valid: the whole run.
 pub trait Files<'d>: DebugFiles<'d> {
     /// Names in a directory.
@@ -29,6 +32,12 @@ pub trait Files<'d>: DebugFiles<'d> {
     /// A file whose debug information has the types of header files, `<a.h><b.h>`. The error says why there is none.
     fn headers(&self, _names: &str) -> Result<PathBuf, String> {
         Err("types of header files cannot be had here".to_owned())
+    }
+
+    /// A file whose debug information has an enumerator [`CONSTANT`] of the value of a C expression, as the headers of the
+    /// machine have its names. The error says why there is none.
+    fn constant(&self, _expression: &str) -> Result<PathBuf, String> {
+        Err("constants of header files cannot be had here".to_owned())
     }
 
     /// Where a file can be read that the -x process knows by this absolute path, if its root is another one than ours.

@@ -21,6 +21,7 @@ pub use called::CalledScope;
 pub use global::GlobalScope;
 pub use listed::ListedScope;
 pub use mark::MarkScope;
+pub use named::constant;
 pub use psabi::ARGUMENTS as INTEGER_ARGUMENTS;
 pub use scope::{CodeScope, Frame};
 pub use system_call::SystemCallScope;

@@ -88,11 +88,9 @@ impl Resolver<'_, '_, '_> {
             }
             ast::ExprKind::Defined(operand) => ExprKind::Long(i64::from(self.defined(operand))),
             ast::ExprKind::ProbeWrite(operand) => self.probe_write(operand),
-            ast::ExprKind::Const(_) => self.refuse(
-                "@const cannot exist here: its value comes from C headers, and rstap runs no C compiler",
-                expr.token,
-                "write the number itself, as in @define EINVAL %( 22 %)",
-            ),
+            ast::ExprKind::Const(text) => self
+                .target(&crate::target_var::constant(text))
+                .map_or(ExprKind::Long(0), |t| ExprKind::Read(Place::Target(t))),
             ast::ExprKind::AtCall(name, args) if matches!(&**name, "uregister" | "uderef") => {
                 self.call(&format!("__{name}"), args, expr.token)
             }
