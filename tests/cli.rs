@@ -72,7 +72,7 @@ fn unknown_option_is_named() {
 #[test]
 fn options_that_only_systemtap_has_are_refused_with_what_works_instead() {
     for (option, instead) in
-        [("--monitor=2", "ansi_clear_screen"), ("-F", "in the background"), ("--remote", "ssh HOST")]
+        [("--monitor=2", "ansi_clear_screen"), ("-i", "one by one"), ("--remote", "ssh HOST")]
     {
         assert_fails(&[option, "-e", "probe begin { exit() }"], &["rstap has no option", instead]);
     }
