@@ -41,9 +41,9 @@ fn list(path: &str, pattern: &str, debug: Option<&str>) -> Result<(), Box<dyn st
     let with_variables = std::env::var_os("WITH_VARIABLES").is_some();
     if std::env::var_os("AS_LIST").is_some() {
         let all = Instances { code: true, external: true, inlined: true };
-        let listed = match with_variables {
-            true => module.list_functions_with_variables(&pattern, all),
-            false => module.list_functions(&pattern),
+        let listed: Vec<_> = match with_variables {
+            true => module.list_functions_with_variables(&pattern, all).collect(),
+            false => module.list_functions(&pattern).collect(),
         };
         let variables: usize = listed.iter().map(|function| function.variables.len()).sum();
         eprintln!("{} functions, {variables} variables: {:.2?}", listed.len(), start.elapsed());

@@ -132,6 +132,13 @@ impl<'d> Module<'d> {
 
     // ---- The file ----
 
+    /// Gives back the memory that the files are mapped to; what is needed again is read again.
+    pub fn release(&self) {
+        if let Some(release) = &self.release {
+            release();
+        }
+    }
+
     /// What kind of file it is.
     pub fn kind(&self) -> Kind {
         self.elf.kind()
@@ -310,12 +317,16 @@ impl<'d> Module<'d> {
 
     /// The functions that [`Module::functions`] has, without their places: each name and declaration once, in no
     /// order. Quicker, and nothing of the units is kept.
-    pub fn list_functions(&self, pattern: &Pattern) -> Vec<Listed<'d>> {
+    pub fn list_functions(&self, pattern: &Pattern) -> impl Iterator<Item = Listed<'d>> + use<'d> {
         self.functions_view().listing(pattern, None)
     }
 
     /// The same with the variables that have a place at the start of all instances of the kinds that are wanted.
-    pub fn list_functions_with_variables(&self, pattern: &Pattern, wanted: Instances) -> Vec<Listed<'d>> {
+    pub fn list_functions_with_variables(
+        &self,
+        pattern: &Pattern,
+        wanted: Instances,
+    ) -> impl Iterator<Item = Listed<'d>> + use<'d> {
         let place = |variable: &Variable<'d>, pc| self.place(variable, pc);
         self.functions_view().listing(pattern, Some(&Details { wanted, place: &place }))
     }

@@ -260,7 +260,7 @@ fn a_list_names_what_a_search_finds() {
             }
             expected.retain(|_, has| *has != Instances::default());
             let fresh = Module::parse(bytes).unwrap();
-            let listed = fresh.list_functions(&pattern).into_iter();
+            let listed = fresh.list_functions(&pattern);
             let listed = listed.map(|f| ((f.name.into_owned(), f.decl_file, f.decl_line), f.has)).collect();
             assert_eq!(expected, listed);
         }

@@ -1,17 +1,20 @@
 //! `-l` and `-L`: derived points as sorted lines of text.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 use crate::points::DerivedPoint;
 
-/// Name and type of the variables that are there in all places of one text.
-type Variables = Vec<(String, String)>;
+/// A variable as a line has it, ` $name:type`: kept once, since many functions have one of that name and type.
+type Variable = Rc<str>;
 
 /// One line for each text that points have. Of the points nothing else is kept: a list may be long.
 #[derive(Default)]
 pub struct List {
     texts: Vec<String>,
-    with_variables: HashMap<String, Variables>,
+    /// The variables that are there in all places of one text.
+    with_variables: HashMap<String, Box<[Variable]>>,
+    variables: HashSet<Variable>,
 }
 
 impl List {
@@ -22,16 +25,17 @@ impl List {
             return;
         }
         for point in points {
-            let variables = || point.scope.as_ref().map(|scope| scope.variables()).unwrap_or_default();
+            let common = self.with_variables.get(&point.pn);
+            if common.is_some_and(|common| common.is_empty()) {
+                continue;
+            }
+            let here = point.scope.as_ref().map(|scope| scope.variables()).unwrap_or_default();
+            let here = here.iter().map(|(name, ty)| known(&mut self.variables, format!(" ${name}:{ty}")));
+            let here: Box<[Variable]> = here.collect();
             match self.with_variables.get_mut(&point.pn) {
-                Some(common) if common.is_empty() => {}
-                Some(common) => {
-                    let here = variables();
-                    common.retain(|variable| here.contains(variable));
-                }
+                Some(common) => *common = common.iter().filter(|one| here.contains(one)).cloned().collect(),
                 None => {
-                    let variables = variables();
-                    self.with_variables.insert(point.pn, variables);
+                    self.with_variables.insert(point.pn, here);
                 }
             }
         }
@@ -39,15 +43,22 @@ impl List {
 
     /// The lines, sorted. None if there are no points: then the caller ends with status 1.
     pub fn finish(self) -> Vec<String> {
-        let with_variables = self.with_variables.into_iter().map(|(text, variables)| line(text, &variables));
+        let line = |(text, variables): (String, Box<[Variable]>)| {
+            variables.iter().fold(text, |line, variable| line + variable)
+        };
         let mut lines: Vec<String> = self.texts;
-        lines.extend(with_variables);
+        lines.extend(self.with_variables.into_iter().map(line));
         lines.sort_unstable();
         lines.dedup();
         lines
     }
 }
 
-fn line(text: String, variables: &[(String, String)]) -> String {
-    variables.iter().fold(text, |line, (name, ty)| line + " $" + name + ":" + ty)
+fn known(variables: &mut HashSet<Variable>, text: String) -> Variable {
+    if let Some(known) = variables.get(text.as_str()) {
+        return Rc::clone(known);
+    }
+    let new: Variable = text.into();
+    variables.insert(Rc::clone(&new));
+    new
 }

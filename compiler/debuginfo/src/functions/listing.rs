@@ -87,19 +87,28 @@ struct Listing<'d> {
 
 impl<'d> Functions<'_, 'd> {
     /// Functions that match, in no order.
-    pub fn listing(&self, pattern: &Pattern, details: Option<&Details<'_, 'd>>) -> Vec<Listed<'d>> {
+    pub fn listing(
+        &self,
+        pattern: &Pattern,
+        details: Option<&Details<'_, 'd>>,
+    ) -> impl Iterator<Item = Listed<'d>> + use<'d> {
+        // What has been read of the files up to here, all symbols, is not needed at once again; so below.
+        let release = || self.release.iter().for_each(|release| release());
+        release();
         let mut listing = self.listing_of_units(pattern, details);
+        release();
         for (root, common) in std::mem::take(&mut listing.foreign) {
             self.list_inlined(root, common, pattern, &mut listing);
         }
         if pattern.file.is_none() {
             self.list_symbols(pattern, details, &mut listing);
+            release();
         }
         let listed = |((name, decl_file, decl_line), (has, variables)): (Key<'d>, (_, Common<'d>))| {
             let variables = variables.unwrap_or_default();
             Listed { name, decl_file, decl_line, has, variables }
         };
-        listing.found.into_iter().map(listed).collect()
+        listing.found.into_iter().map(listed)
     }
 
     /// Units differ much in size, so each thread takes the next one when it is done with one.

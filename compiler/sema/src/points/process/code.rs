@@ -47,6 +47,9 @@ struct Spot<'t> {
     function: &'t str,
 }
 
+/// After so many names, the memory that files are mapped to is given back.
+const NAMES_AT_ONCE: usize = 16384;
+
 impl<'d> Search<'_, 'd> {
     /// `.function(WHICH)` with its suffix.
     pub fn functions(
@@ -95,12 +98,11 @@ impl<'d> Search<'_, 'd> {
     fn listed(&self, pattern: &Pattern, kind: FunctionKind) -> Vec<DerivedPoint<'d>> {
         let module = self.modules.number(&self.binary);
         let binary = self.binary.module();
-        let functions = match self.purpose {
-            Purpose::ListVariables => binary.list_functions_with_variables(pattern, wanted(kind)),
-            Purpose::List | Purpose::Run => binary.list_functions(pattern),
+        let functions: Box<dyn Iterator<Item = Listed<'d>>> = match self.purpose {
+            Purpose::ListVariables => Box::new(binary.list_functions_with_variables(pattern, wanted(kind))),
+            Purpose::List | Purpose::Run => Box::new(binary.list_functions(pattern)),
         };
-        let mut points = Vec::with_capacity(functions.len());
-        let functions = functions.into_iter().filter(|function| match kind {
+        let functions = functions.filter(|function| match kind {
             FunctionKind::Any => true,
             FunctionKind::Call | FunctionKind::Return(_) => function.has.code,
             FunctionKind::Exported => function.has.external,
@@ -123,7 +125,14 @@ impl<'d> Search<'_, 'd> {
                     .then(|| Rc::new(ListedScope::new(function.variables)) as Rc<dyn Scope + 'd>),
             }
         };
-        points.extend(functions.map(point));
+        let mut points = Vec::with_capacity(functions.size_hint().1.unwrap_or(0));
+        for (index, function) in functions.enumerate() {
+            points.push(point(function));
+            // Names are all over the debug information.
+            if index % NAMES_AT_ONCE == NAMES_AT_ONCE - 1 {
+                binary.release();
+            }
+        }
         points
     }
 
