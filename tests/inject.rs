@@ -84,7 +84,8 @@ fn small_handlers_need_no_preparation() {
         ("if ($count & 1) n++; else a[$thread]++", "foreach (k in a) println(a[k], n)", quick),
         ("a[tid()]++", "foreach (k in a) println(a[k])", quick),
         ("n++; a[$count]++", "foreach (k in a) println(a[k], n)", slow),
-        ("printf(\"%d\\n\", $count)", "", slow),
+        ("printf(\"%d %x\\n\", $count, tid())", "", quick),
+        ("printf(\"%s\\n\", execname())", "", slow),
         ("n = $count", "println(n)", slow),
     ] {
         let script = format!(

@@ -173,7 +173,7 @@ impl Emitter<'_, '_, '_> {
         }
     }
 
-    fn unsigned_field(&mut self, at: usize) -> Value {
+    pub(crate) fn unsigned_field(&mut self, at: usize) -> Value {
         let field = self.load32(at);
         self.builder.ins().uextend(I64, field)
     }

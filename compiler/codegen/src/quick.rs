@@ -8,9 +8,10 @@
 use rstap_abi::layout::{GlobalShape, ValueShape};
 use rstap_program::ArenaPlan;
 use rstap_sema::ir::visit::statement_addition;
-use rstap_sema::ir::{Expr, ExprKind, GlobalId, Key, Place, Script, StatRef, Stmt};
+use rstap_sema::ir::{Directive, Expr, ExprKind, Format, GlobalId, Key, Place, Script, StatRef, Stmt};
 
 use crate::needs::{Needs, is_plain_effect, is_plain_value};
+use crate::print::{MOST_ARGUMENTS, reads_memory};
 use crate::shard::is_added_to_here;
 
 /// The handlers that have a quick form, each with its body there: [`Stmt::Decline`] stands for what it declines.
@@ -43,6 +44,11 @@ impl Former<'_> {
                 return self.choice(condition, then, otherwise, begun);
             }
             Stmt::Return(None) | Stmt::Next => true,
+            Stmt::Print(format, _) => {
+                let is_done = is_put_in_the_ring(format) && !*begun;
+                *begun = true;
+                is_done
+            }
             Stmt::Aggregate(stat, value, _) if is_plain_value(value) => {
                 let may_decline = self.is_added_to(stat);
                 let is_done = may_decline && !*begun;
@@ -99,6 +105,15 @@ impl Former<'_> {
         let is_found = !matches!(stat, StatRef::Element(_, key) if !is_found(key));
         is_here && is_found && self.is_sharded(*global)
     }
+}
+
+/// Whether generated code hands the arguments of a `printf` to rstap, as a rule: some longs, computed without calls.
+fn is_put_in_the_ring(format: &Format) -> bool {
+    let is_one_text = matches!(&*format.directives, [Directive::Literal(_)]);
+    !is_one_text
+        && !reads_memory(format)
+        && (1..=MOST_ARGUMENTS).contains(&format.args.len())
+        && format.args.iter().all(is_plain_value)
 }
 
 /// `p += e` as a statement.

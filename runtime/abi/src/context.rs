@@ -124,6 +124,10 @@ pub struct Context {
     pub shard_pad: u32,
     /// Seed of `randint`, never 0.
     pub random: u64,
+    /// Address of the output ring's head (`crate::session::RingHead`); 0: output goes through the runtime.
+    pub ring: u64,
+    /// log2 of the number of its words.
+    pub ring_shift: u64,
     /// Registers at the probe; zero where [`flags::HAS_REGISTERS`] is not set.
     pub registers: Registers,
     /// Offset in the arena of the record that this context writes while a lock is held; for recovery when its
@@ -190,6 +194,8 @@ impl Context {
         shard_shared: 1,
         shard_pad: 0,
         random: 1,
+        ring: 0,
+        ring_shift: 0,
         registers: [0; REGISTER_COUNT],
         held: Off::NULL,
         callers: [crate::record::NO_SITE; MAX_CALLERS],
@@ -199,7 +205,7 @@ impl Context {
 }
 
 // Without padding: everybody who fills it fills all of it. A change here is a change of `ABI_VERSION`.
-const REGISTERS_AT: usize = 200;
+const REGISTERS_AT: usize = 216;
 const _: () = assert!(offset_of!(Context, registers) == REGISTERS_AT);
 const _: () = assert!(
     size_of::<Context>() == REGISTERS_AT + 8 * (REGISTER_COUNT + 2) + 4 * MAX_CALLERS + size_of::<Limits>()

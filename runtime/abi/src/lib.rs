@@ -19,4 +19,4 @@ pub mod session;
 pub mod watch;
 
 /// Changes whenever anything in this crate changes shape.
-pub const ABI_VERSION: u32 = 6;
+pub const ABI_VERSION: u32 = 7;

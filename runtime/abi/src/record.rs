@@ -1,5 +1,20 @@
 //! What handlers send to rstap through the output ring.
 
+/// The first word of a record in the ring, from its lowest bit on: how often the ring was gone round, the record's words,
+/// its producer's thread, its state. `rstap_core::ring` says how it is used.
+#[allow(missing_docs, reason = "the names say it")]
+pub mod ring_word {
+    pub const LAP_BITS: u32 = 14;
+    pub const WORDS_BITS: u32 = 24;
+    pub const OWNER_BITS: u32 = 24;
+    pub const FREE: u64 = 0;
+    pub const RESERVED: u64 = 1;
+    pub const COMMITTED: u64 = 2;
+}
+
+/// Words of a record before its payload: that, and one of the payload's length in bytes and, in the upper half, its kind.
+pub const HEADER_WORDS: u64 = 2;
+
 /// Kinds of record.
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -129,7 +129,11 @@ impl<'a> Runner<'a> {
             return None;
         }
         let len = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+        let session = SessionView::new(arena).ok()?;
+        let (ring, ring_shift) = session.ring().map_or((0, 0), |ring| ring.place());
         let context = Context {
+            ring,
+            ring_shift,
             image: image.address(),
             arena: arena.address(),
             arena_size: arena.size(),
@@ -145,7 +149,6 @@ impl<'a> Runner<'a> {
             match_capacity: len(size_of_val(memory.matching)),
             ..Context::EMPTY
         };
-        let session = SessionView::new(arena).ok()?;
         let shards = Shards::of(&image, &arena)?;
         let overload = Overload::default();
         let mut runner = Runner { context, arena, image, shards, shard: 0, session, overload };

@@ -17,13 +17,13 @@ use core::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use core::sync::atomic::{AtomicU64, fence};
 
 use rstap_abi::record::RecordKind;
+use rstap_abi::record::ring_word::{COMMITTED, FREE, LAP_BITS, OWNER_BITS, RESERVED, WORDS_BITS};
 use rstap_abi::session::RingHead;
 
 use crate::arena::{Arena, Checked, Corrupt, Shared, load_word, store_word};
 use crate::atomic::Atomic;
 
-/// Words of a record before its payload.
-pub const HEADER_WORDS: u64 = 2;
+pub use rstap_abi::record::HEADER_WORDS;
 
 /// [`RingHead`] as it lies in the arena.
 #[repr(C, align(64))]
@@ -48,13 +48,6 @@ struct Header {
     lap: u64,
 }
 
-const FREE: u64 = 0;
-const RESERVED: u64 = 1;
-const COMMITTED: u64 = 2;
-
-const LAP_BITS: u32 = 14;
-const WORDS_BITS: u32 = 24;
-const OWNER_BITS: u32 = 24;
 const LAP_MASK: u64 = (1 << LAP_BITS) - 1;
 const WORDS_MASK: u64 = (1 << WORDS_BITS) - 1;
 const OWNER_MASK: u64 = (1 << OWNER_BITS) - 1;
@@ -121,6 +114,11 @@ impl<'a> Ring<'a> {
         let cells: &RingCells = arena.get(at)?;
         let words = arena.slice(at.wrapping_add(size_of::<RingHead>() as u64), count)?;
         Ok(Ring { head: &cells.head, tail: &cells.tail, words, shift: count.trailing_zeros() })
+    }
+
+    /// Address of its head, which its words follow, and log2 of their number: for compiled code.
+    pub fn place(&self) -> (u64, u64) {
+        (core::ptr::from_ref(self.head) as u64, u64::from(self.shift))
     }
 }
 

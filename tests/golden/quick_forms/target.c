@@ -8,6 +8,7 @@ F(histogram)
 F(branch)
 F(several)
 F(thread)
+F(print)
 
 int main(void)
 {
@@ -19,6 +20,7 @@ int main(void)
 		branch(i);
 		several(i - 150);
 		thread(i);
+		print(i);
 	}
 	return 0;
 }

@@ -21,7 +21,7 @@ pub struct Leaf {
 /// Most instructions of a leaf.
 const MOST: usize = 160;
 /// Most bytes of stack that it uses.
-const STACK: u32 = 64;
+const STACK: u32 = 128;
 
 /// By probe, its handler if that is a leaf.
 pub fn of_probes(image: &[u8]) -> Vec<Option<Leaf>> {
