@@ -123,6 +123,7 @@ fn without_losses_the_program_waits_for_a_reader_that_comes_late() {
     for backend in BACKENDS {
         let path = crowd(&format!("lossless-{backend}"));
         let mut target = Target::start(&path, &["1", &HITS.to_string()]);
+        let pid = target.pid();
         let script = prints(&path) + " probe process.begin { system(\"echo armed >&2\") }";
         let mut command = rstap(backend, &script, target.pid());
         command.args(["--lossless", "-D", "MAXOUTPUTWAIT=60000"]);
@@ -136,7 +137,8 @@ fn without_losses_the_program_waits_for_a_reader_that_comes_late() {
         while resident(child.id()) < 64 && child.try_wait().expect("ours").is_none() {
             std::thread::yield_now();
         }
-        while backend == "inject" && !sleeps(target.pid()) {
+        let mut has_ended = || target.child.try_wait().expect("ours").is_some();
+        while backend == "inject" && !has_ended() && !sleeps(pid) {
             std::thread::yield_now();
         }
         let mut text = String::new();
