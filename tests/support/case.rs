@@ -44,7 +44,7 @@ impl Default for Directives {
             options: Vec::new(),
             script_args: Vec::new(),
             backends: None,
-            timeout: Duration::from_secs(20),
+            timeout: Duration::from_secs(60),
             needs: Vec::new(),
             stdin: None,
             target: None,

@@ -65,7 +65,7 @@ pub struct Plan {
 
 impl Default for Plan {
     fn default() -> Plan {
-        Plan { timeout: Duration::from_secs(20), stdin: Vec::new(), signal_at_first_line: None }
+        Plan { timeout: Duration::from_secs(60), stdin: Vec::new(), signal_at_first_line: None }
     }
 }
 

@@ -23,7 +23,7 @@ use crate::pattern::Pattern;
 pub(crate) use listing::Details;
 pub use listing::{Instances, Listed};
 use matching::match_symbol;
-pub(crate) use prologue::probe_address;
+pub(crate) use prologue::{after_stack_check, probe_address};
 pub(crate) use scan::UnitFunctions;
 use scan::{Code, Inlined, Subprogram};
 use source::{Sources, file_matches};

@@ -342,9 +342,18 @@ impl<'d> Module<'d> {
     }
 
     /// Where a probe on the function's entry is planted: after the prologue in code that was compiled without
-    /// optimisation (the parameters are in place then), at the entry itself otherwise. `None` if the function
-    /// exists inlined only.
+    /// optimisation (the parameters are in place then), at the entry itself otherwise, but behind what begins a function of
+    /// Go anew. `None` if the function exists inlined only.
     pub fn probe_address(&self, function: &Function<'d>) -> Option<LinkAddr> {
+        const CHECK: usize = 64;
+        let at = self.body_address(function)?;
+        let code = || self.bytes_at(at, CHECK).filter(|_| function.entry == Some(at) && self.is_go());
+        Some(code().and_then(|code| functions::after_stack_check(at, code)).unwrap_or(at))
+    }
+
+    /// Where the parameters are in place: after the prologue in code that was compiled without optimisation, at the entry
+    /// otherwise.
+    pub fn body_address(&self, function: &Function<'d>) -> Option<LinkAddr> {
         functions::probe_address(&self.dwarf, function)
     }
 

@@ -197,7 +197,7 @@ impl<'d> Search<'_, 'd> {
 
     pub(super) fn return_frame(&self, function: &Function<'d>, entry: LinkAddr) -> Frame {
         let module = self.binary.module();
-        let body = module.probe_address(function).unwrap_or(entry);
+        let body = module.body_address(function).unwrap_or(entry);
         Frame::Return { die: function.die, entry, body, result: module.return_type(function) }
     }
 

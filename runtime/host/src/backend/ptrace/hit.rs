@@ -270,9 +270,10 @@ impl<H: Handlers> Tracer<H> {
                     if stores_flags {
                         hide_stored_trap_flag(at.tid, space);
                     }
-                    self.note_step(at.space, 0);
                     self.meet_data(at.tid);
                     self.go_on(at.tid, 0);
+                    // Not before: a dead tracer's trap flag stays set.
+                    self.note_step(at.space, 0);
                 }
                 false => {
                     // If the instruction has not run, the thread will meet the breakpoint again, for the same hit.

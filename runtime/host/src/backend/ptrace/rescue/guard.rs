@@ -287,7 +287,9 @@ impl<H: Handlers> Tracer<H> {
     pub(in crate::backend::ptrace) fn leave_thunk(&mut self, tid: Tid, space: SpaceId) {
         let rip = || sys::registers(tid).map_or(0, |registers| registers.rip);
         let is_inside = |rip| self.spaces.get(&space).is_some_and(|s| s.guards.holds(rip));
-        if !is_inside(rip()) {
+        // The SIGTRAP of a step is forced as well: a thread that blocks it has it blocked by the kernel, in its handler for it.
+        let is_blocked = sys::signal_mask(tid).is_ok_and(|mask| mask & TRAP != 0);
+        if is_blocked || !is_inside(rip()) {
             return;
         }
         self.note_step(space, rip());
@@ -295,7 +297,6 @@ impl<H: Handlers> Tracer<H> {
         while is_alone && is_inside(rip()) {
             is_alone = parking::step(tid);
         }
-        self.note_step(space, 0);
         let signal = match sys::wait(tid, false) {
             Ok(None) if is_alone => 0,
             Ok(Some((_, Status::Stopped(signal, 0)))) => signal,
@@ -307,6 +308,8 @@ impl<H: Handlers> Tracer<H> {
         {
             self.postpone(tid, status);
         }
+        // Not before: a dead tracer's trap flag stays set.
+        self.note_step(space, 0);
     }
 
     /// No handler of the program blocks SIGTRAP any more.

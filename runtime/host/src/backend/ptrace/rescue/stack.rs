@@ -87,11 +87,12 @@ pub fn detour(tid: Tid, pid: i32, memory: &Memory, base: u64, old: &Action, is_o
     }
 }
 
-/// Whether a thread is in a signal handler: on its stack is the address of code that ends one, as C libraries and Go
-/// have it (`mov 15` to `rax` or `eax`, `syscall`).
+/// Whether a thread is in a signal handler: it is in code that ends one, as C libraries and Go have it (`mov 15` to `rax` or
+/// `eax`, `syscall`), or the address of such code is on its stack.
 pub fn is_in_handler(tid: Tid, pid: i32, memory: &Memory) -> bool {
     const LONG: &[u8] = b"\x48\xc7\xc0\x0f\0\0\0\x0f\x05";
     const SHORT: &[u8] = b"\xb8\x0f\0\0\0\x0f\x05";
+    const SYSCALL: usize = 2;
     let Ok(registers) = sys::registers(tid) else { return false };
     let Ok(mappings) = maps::read(pid) else { return false };
     let ends_handler = |address: u64| {
@@ -100,8 +101,14 @@ pub fn is_in_handler(tid: Tid, pid: i32, memory: &Memory) -> bool {
             && memory.read_raw(address, &mut bytes) == bytes.len()
             && (bytes.starts_with(LONG) || bytes.starts_with(SHORT))
     };
-    words(registers.rsp, memory, &mappings)
-        .is_some_and(|words| words.iter().any(|address| ends_handler(*address)))
+    // Before the first or the second of the two instructions: the handler has returned to them, and nothing of the signal but
+    // its frame is left.
+    let is_at_end = [0, LONG.len() - SYSCALL, SHORT.len() - SYSCALL]
+        .into_iter()
+        .any(|back| ends_handler(registers.rip.wrapping_sub(back as u64)));
+    is_at_end
+        || words(registers.rsp, memory, &mappings)
+            .is_some_and(|words| words.iter().any(|address| ends_handler(*address)))
 }
 
 /// The words from the stack pointer to the end of the stack.
