@@ -134,10 +134,12 @@ impl Call {
 fn calls(text: &[u8], start: u64) -> Vec<Call> {
     let gives_number = |bytes: &[u8]| bytes[0] == 0xb8 && matches!(bytes[1], 13 | 14) && bytes[2..] == [0; 3];
     let starts = text.windows(JUMP).enumerate().filter(|(_, bytes)| gives_number(bytes));
+    // A REX prefix with its lowest bit set would make it an instruction for r8 (SDM volume 2, 2.2.1).
+    let has_prefix = |at: usize| at > 0 && text[at - 1] & 0xf1 == 0x41;
     let is_in_page = |at: u64| at % PAGE as u64 + JUMP as u64 <= PAGE as u64;
     starts
         .map(|(at, bytes)| (at, u32::from(bytes[1])))
-        .filter(|(at, _)| is_in_page(start + *at as u64))
+        .filter(|(at, _)| !has_prefix(*at) && is_in_page(start + *at as u64))
         .filter_map(|(at, number)| call(&text[at..], start + at as u64, number))
         .collect()
 }
@@ -373,6 +375,9 @@ mod tests {
         for other in [&[0x31, 0xc0][..], &[0x53], &[0xeb, 0]] {
             assert_eq!(of(other, START), []);
         }
+        // mov r8d, 14
+        let other = [&[0x41][..], &mov, &[0x0f, 0x05, 0xc3]].concat();
+        assert!(calls(&other, START).is_empty());
         // The jump would be in two pages.
         assert_eq!(of(&[], START + 11), []);
     }
