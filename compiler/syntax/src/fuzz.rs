@@ -13,22 +13,28 @@ use crate::source::{SourceMap, decode_script};
 /// If one of that is not so.
 pub fn fuzz_one(bytes: &[u8]) {
     let Ok(text) = decode_script("fuzz", bytes.to_vec()) else { return };
-    let (sources, first) = parse_guru(text);
+    check(&text, &["1 + 2"], true);
+    check(&text, &["42", "two words"], false);
+}
+
+fn check(text: &str, args: &[&str], guru: bool) {
+    let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+    let config = ParseConfig { guru, args, ..ParseConfig::default() };
+    let (sources, first) = parsed(text, &config);
     render(&sources, &first.diagnostics, false);
     if first.diagnostics.iter().any(Diagnostic::is_error) {
         return;
     }
     let dump = print::file(&first.file);
-    let (sources, second) = parse_guru(dump.clone());
+    let (sources, second) = parsed(&dump, &ParseConfig { guru: true, ..config });
     let said = render(&sources, &second.diagnostics, false);
     assert!(!second.diagnostics.iter().any(Diagnostic::is_error), "the dump does not parse:\n{dump}\n{said}");
     assert_eq!(print::file(&second.file), dump, "the dump of the dump differs");
 }
 
-fn parse_guru(text: String) -> (SourceMap, Parsed) {
+fn parsed(text: &str, config: &ParseConfig) -> (SourceMap, Parsed) {
     let mut sources = SourceMap::default();
     let source = sources.add("fuzz", text);
-    let config = ParseConfig { guru: true, args: vec!["1 + 2".to_owned()], ..ParseConfig::default() };
-    let parsed = parse(&sources, source, &config);
+    let parsed = parse(&sources, source, config);
     (sources, parsed)
 }

@@ -89,3 +89,11 @@ pub fn shape(file: &File) -> String {
     }
     shape + rest
 }
+
+/// Steps that the layers may take for a text: some for each byte, and what macros may bring into any text.
+pub fn most_steps(text: &str) -> u64 {
+    4 * text.len() as u64 + 1000 + if text.contains('@') { MOST_FOR_MACROS } else { 0 }
+}
+
+/// The tokens that macros may expand to, each used at the greatest depth.
+const MOST_FOR_MACROS: u64 = 200_000 * 200;
